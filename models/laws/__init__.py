@@ -1,0 +1,1 @@
+"""Laws of capacity fade, one module a law; ``registry`` lists them with their validity ranges."""

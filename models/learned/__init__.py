@@ -1,0 +1,1 @@
+"""The only door to scikit-learn: residual model, conformal intervals, applicability."""

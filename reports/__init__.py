@@ -1,0 +1,1 @@
+"""Numbers to pages: pure SVG charts, view models, deterministic rendering."""

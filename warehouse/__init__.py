@@ -1,0 +1,1 @@
+"""Tables on disk: intake of logs, the DuckDB warehouse, checks, publication."""

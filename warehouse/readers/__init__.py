@@ -1,0 +1,1 @@
+"""Readers that turn a log file into canonical raw rows and rejects."""
