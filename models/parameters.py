@@ -107,7 +107,8 @@ def _parse(text: str, file: str) -> dict[str, Entry]:
                 raise ParameterError(f"{file}: [{entry_id}.{name}] has unknown keys {sorted(unknown)}.")
             if spec["standing"] not in STANDINGS:
                 raise ParameterError(
-                    f"{file}: [{entry_id}.{name}] standing must be one of {', '.join(STANDINGS)}, got {spec['standing']!r}."
+                    f"{file}: [{entry_id}.{name}] standing must be one of {', '.join(STANDINGS)}, "
+                    f"got {spec['standing']!r}."
                 )
             parameters[name] = Parameter(name=name, **spec)
         out[entry_id] = Entry(entry_id, label, parameters, file)
