@@ -20,8 +20,7 @@ IntArray = NDArray[np.int64]
 
 REPRESENTATIVE_WEEKS = 52
 DAYS_PER_YEAR = 365.25
-MONTHS_PER_YEAR = 12
-DAYS_PER_MONTH = DAYS_PER_YEAR / MONTHS_PER_YEAR
+DAYS_PER_MONTH = DAYS_PER_YEAR / 12
 STANDINGS = ("seen", "secondary", "assumed")
 BASELINE_POLICY = "no_export_smart"
 
@@ -77,11 +76,11 @@ class OcvCurve:
 
     def voltage_v(self, cell_soc_frac: FloatArray | float) -> FloatArray:
         """Open-circuit voltage [V]; states of charge outside 0..1 are clipped."""
-        return np.interp(cell_soc_frac, self.cell_soc_frac, self.ocv_v)
+        return np.asarray(np.interp(cell_soc_frac, self.cell_soc_frac, self.ocv_v))
 
     def soc(self, ocv_v: FloatArray | float) -> FloatArray:
         """State of charge [1] at an open-circuit voltage; clipped to 0..1."""
-        return np.interp(ocv_v, self.ocv_v, self.cell_soc_frac)
+        return np.asarray(np.interp(ocv_v, self.ocv_v, self.cell_soc_frac))
 
     def slope_v(self, cell_soc_frac: FloatArray | float) -> FloatArray:
         """dOCV/dSOC [V] by a central difference of 0.01: small means that a voltage tells little."""
@@ -301,11 +300,6 @@ class Duty:
     def steps(self) -> int:
         """Number of steps."""
         return self.temp_c.shape[0]
-
-    @property
-    def steps_per_day(self) -> int:
-        """Steps in a day of 24 hours."""
-        return 24 * 60 // self.step_minutes
 
     @property
     def step_hours(self) -> float:

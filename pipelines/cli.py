@@ -1,0 +1,317 @@
+"""The command ``fadecast``. Exit 0 = done, 1 = a file refused or a check failed, 2 = usage or environment."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.settings import Settings, prepare_environment
+
+prepare_environment()
+
+from pipelines.errors import UserError  # noqa: E402  the environment has to stand before any library is imported
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="What exporting energy from an electric car to a home does to its battery, warranty and resale value.",
+)
+evidence_app = typer.Typer(no_args_is_help=True, help="Fit laws to ageing tests; predict and score a file of tests.")
+app.add_typer(evidence_app, name="evidence")
+err = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="JSON alone to standard output.")]
+
+
+class State:
+    """What the options before the command said."""
+
+    settings: Settings = Settings()
+
+
+def _settings(**changes: Any) -> Settings:
+    return State.settings.model_copy(update={k: v for k, v in changes.items() if v is not None})
+
+
+def _say(text: str) -> None:
+    err.print(text, markup=False, highlight=False)
+
+
+def _print_json(body: Any) -> None:
+    sys.stdout.write(json.dumps(body, indent=1, ensure_ascii=False, default=str) + "\n")
+
+
+def _day(text: str | None) -> date | None:
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UserError(f"--as-of takes a day as YYYY-MM-DD, got '{text}'.") from None
+
+
+@app.callback()
+def _root(
+    home: Annotated[Path | None, typer.Option(help="Folder of everything generated (FADECAST_HOME).")] = None,
+) -> None:
+    try:
+        settings = Settings()
+    except ValidationError as e:
+        first = e.errors()[0]
+        name = "_".join(str(x) for x in first["loc"]).upper()
+        raise UserError(f"FADECAST_{name}: {first['msg']}, got {first['input']!r}.") from None
+    State.settings = settings if home is None else settings.model_copy(update={"home": home})
+
+
+@app.command()
+def demo(
+    vehicles: Annotated[int, typer.Option(min=1, max=2000, help="Simulated vehicles.")] = 40,
+    days: Annotated[int, typer.Option(min=14, max=1500, help="Days of logs.")] = 365,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of fleet, logs and draws.")] = 1,
+    no_prefect: Annotated[bool, typer.Option("--no-prefect", help="Run the night without Prefect.")] = False,
+) -> None:
+    """Simulate a fleet's logs, run the night on them, say where the pages are."""
+    from pipelines.demo import run_demo
+    from pipelines.nightly import run_plain, run_prefect
+
+    night = run_plain if no_prefect else run_prefect
+    run_demo(_settings(seed=seed), vehicles, days, seed, lambda s: night(s, None, _say), err)
+
+
+@app.command()
+def fleet(
+    file: Annotated[Path | None, typer.Argument(help="Fleet file (CSV, Parquet).")] = None,
+    propose: Annotated[Path | None, typer.Option(help="Propose a fleet file from this log.")] = None,
+    fmt: Annotated[str | None, typer.Option("--format", help="Format of the log to propose from.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write the proposal.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Register vehicles and homes; or propose a fleet file from a log by a written rule, every value marked assumed."""
+    from pipelines.steps import intake
+
+    if (file is None) == (propose is None):
+        raise UserError("Give either a fleet FILE to register or --propose LOG --format NAME.")
+    if propose is not None:
+        if fmt is None:
+            raise UserError("--propose needs --format: the name of the log's format or a TOML file.")
+        written = intake.propose_fleet(_settings(), propose, fmt, out or Path("fleet_proposal.csv"))
+        _say(
+            f"Proposed {written.vehicles} vehicles in {written.path}; every value is assumed: mend what you know, then "
+            f"run `fadecast fleet {written.path}`."
+        )
+        return
+    assert file is not None  # noqa: S101  narrowed by the test above
+    _report_files([intake.register_fleet(_settings(), file)], as_json)
+
+
+@app.command()
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(help="Files or folders.")],
+    fmt: Annotated[str, typer.Option("--format", help="Name of a format, or a TOML file that describes one.")],
+    as_json: Json = False,
+) -> None:
+    """Take files in: every record is loaded, rejected with a reason, or a duplicate."""
+    from pipelines.steps import intake
+
+    _report_files(intake.ingest(_settings(), paths, fmt), as_json)
+
+
+def _report_files(results: list[Any], as_json: bool) -> None:
+    keys = ("path", "sha256", "status", "rows_read", "rows_loaded", "rows_rejected", "rows_duplicate", "error")
+    rows = [{k: getattr(r, k) for k in keys} for r in results]
+    if as_json:
+        _print_json({"files": rows})
+    else:
+        for r in rows:
+            if r["status"] == "refused":
+                _say(f"Refused: {r['error']}")
+            else:
+                _say(
+                    f"{r['path']}: {r['status']}; {r['rows_read']} rows read = {r['rows_loaded']} loaded + "
+                    f"{r['rows_rejected']} rejected + {r['rows_duplicate']} duplicate."
+                )
+        for r in results:
+            if getattr(r, "note", ""):
+                _say(r.note)
+    if any(r["status"] == "refused" for r in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def nightly(
+    as_of: Annotated[str | None, typer.Option(help="Last day to look at, YYYY-MM-DD (default: the data's).")] = None,
+    no_prefect: Annotated[bool, typer.Option("--no-prefect", help="The same steps without Prefect.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run one night: history, learning, decisions, conformance, checks, pages."""
+    from pipelines.nightly import run_plain, run_prefect
+
+    done = (run_plain if no_prefect else run_prefect)(_settings(), _day(as_of), _say)
+    if as_json:
+        _print_json(
+            {"run_id": done.run_id, "changed": done.changed, "published": done.published, "steps": done.summary}
+        )
+    else:
+        _say(f"Pages: {State.settings.home / 'pages' / 'fleet' / 'index.html'}")
+
+
+@app.command()
+def policies(
+    vehicle: Annotated[str | None, typer.Option(help="One vehicle.")] = None,
+    cohort: Annotated[str | None, typer.Option(help="One cohort.")] = None,
+    add: Annotated[Path | None, typer.Option(help="Take policies from this TOML file into the home.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the comparison to this CSV file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Export policies side by side, as the last night left them."""
+    from pipelines import views
+
+    if add is not None:
+        _say(views.add_policies(_settings(), add))
+        return
+    table = views.policy_table(_settings(), vehicle, cohort)
+    if csv is not None:
+        table.write_csv(csv)
+        _say(f"{table.height} rows in {csv}.")
+    elif as_json:
+        _print_json(views.policy_json(_settings(), table))
+    else:
+        _print_table(views.policy_overview(table))
+
+
+def _print_table(frame: Any) -> None:
+    table = Table(box=None)
+    for c in frame.columns:
+        table.add_column(c, overflow="fold")
+    for row in frame.iter_rows():
+        table.add_row(*["" if x is None else str(x) for x in row])
+    Console().print(table)
+
+
+@evidence_app.command("fit")
+def evidence_fit(files: Annotated[list[Path], typer.Argument(help="Ageing tests in the exchange format.")]) -> None:
+    """Fit the project's laws to ageing tests; store coefficients with provenance as the home's parameters."""
+    from pipelines.steps import evidence
+
+    _say(evidence.fit(_settings(), files))
+
+
+@evidence_app.command("score")
+def evidence_score(
+    files: Annotated[list[Path], typer.Argument(help="Ageing tests in the exchange format.")],
+    predictions: Annotated[Path | None, typer.Option(help="Write every prediction to this CSV file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Predict every test of the files from its first check-up, and score the predictions."""
+    from pipelines.steps import evidence
+
+    done = evidence.score(_settings(), files)
+    if predictions is not None:
+        done.predictions.write_csv(predictions)
+    if as_json:
+        _print_json({"tests": done.tests, "datasets": done.datasets})
+    else:
+        for line in done.lines():
+            _say(line)
+
+
+@app.command()
+def check(as_json: Json = False) -> None:
+    """Data checks and model conformance; exit 1 when one fails."""
+    from pipelines.steps.check import all_checks
+
+    results = all_checks(_settings())
+    if as_json:
+        _print_json({"checks": [vars(r) for r in results]})
+    else:
+        for r in results:
+            _say(
+                f"{'ok  ' if r.passed else 'FAIL'} {r.name}: {r.why}"
+                + ("" if r.passed else f" {r.rows} rows, e.g. {r.example}")
+            )
+    if not all(r.passed for r in results):
+        raise typer.Exit(1)
+
+
+@app.command()
+def digest(as_json: Json = False) -> None:
+    """A hash per table (sorted rows, meta_run left out), of pages and of samples: what "identical" means."""
+    from warehouse.digest import digest_home
+
+    body = digest_home(State.settings.home)
+    if as_json:
+        _print_json(body)
+    else:
+        for name, value in body.items():
+            sys.stdout.write(f"{value}  {name}\n")
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Last success, step under way, health."""
+    from pipelines import views
+
+    body = views.status(_settings())
+    if as_json:
+        _print_json(body)
+    else:
+        for line in views.status_lines(body):
+            _say(line)
+    if body["health"] != "good":
+        raise typer.Exit(1)
+
+
+@app.command()
+def serve(
+    now: Annotated[bool, typer.Option("--now", help="Run one night at once, too.")] = False,
+) -> None:
+    """Prefect server and a nightly schedule, until stopped."""
+    from pipelines.serve import serve as run
+
+    run(_settings(), now, _say)
+
+
+@app.command()
+def export(
+    table: Annotated[str, typer.Argument(help="A table (see the data dictionary page).")],
+    file: Annotated[Path, typer.Argument(help="FILE.csv or FILE.parquet")],
+) -> None:
+    """Write one table as CSV or Parquet."""
+    from pipelines import views
+
+    _say(views.export_table(_settings(), table, file))
+
+
+def main() -> None:
+    """Entry point: every error a user can mend is one sentence and an exit code."""
+    from warehouse.store import WarehouseError
+
+    from models.parameters import ParameterError
+
+    try:
+        app(standalone_mode=True)
+    except UserError as e:
+        _say(f"fadecast: {e}")
+        sys.exit(e.exit_code)
+    except (ParameterError, WarehouseError) as e:
+        _say(f"fadecast: {e}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        _say("fadecast: stopped; the next night goes on from what was written.")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

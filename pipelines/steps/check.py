@@ -1,0 +1,40 @@
+"""Checks: SQL rules over the tables, and the stored conformance of the kernel to PyBaMM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from warehouse.store import Warehouse, open_warehouse
+
+from pipelines.settings import Settings
+from warehouse import checks
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One check: `rows` break it, `example` is one of them."""
+
+    name: str
+    why: str
+    passed: bool
+    rows: int
+    example: str
+
+
+def data_checks(wh: Warehouse) -> list[Checked]:
+    """Run every SQL check; each selects the rows that break its rule."""
+    return [Checked(c.name, c.why, c.rows == 0, c.rows, c.example) for c in checks.run_checks(wh)]
+
+
+def conformance_check(wh: Warehouse) -> Checked:
+    """Whether every stored conformance sample is within its budget."""
+    bad = wh.rows("SELECT sample_id, error_pp, budget_pp FROM out_conformance WHERE NOT passed ORDER BY sample_id")
+    n = wh.scalar("SELECT count(*) FROM out_conformance")
+    why = f"The reduced kernel agrees with PyBaMM on capacity ({n} samples of the last night)."
+    return Checked("model_conformance", why, not bad, len(bad), str(bad[0]) if bad else "")
+
+
+def all_checks(settings: Settings) -> list[Checked]:
+    """Data checks and model conformance of a home."""
+    with open_warehouse(settings.home, create=False) as wh:
+        return [*data_checks(wh), conformance_check(wh)]
