@@ -1,0 +1,76 @@
+"""The command's errors: one sentence, the right exit code, no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FADECAST = str(Path(sys.executable).parent / "fadecast")
+
+
+def fadecast(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([FADECAST, *args], capture_output=True, text=True, env=os.environ | env, check=False)
+
+
+def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
+    assert "Traceback" not in done.stderr
+    return " ".join(done.stderr.split())
+
+
+def test_no_arguments_show_help() -> None:
+    done = fadecast()
+    assert "nightly" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "args", [["nonsense"], ["ingest"], ["fleet"], ["nightly", "--as-of", "yesterday", "--no-prefect"]]
+)
+def test_wrong_usage_ends_with_2(tmp_path: Path, args: list[str]) -> None:
+    done = fadecast("--home", str(tmp_path), *args)
+    assert done.returncode == 2
+    assert one_sentence(done)
+
+
+def test_wrong_setting_names_the_variable(tmp_path: Path) -> None:
+    done = fadecast("--home", str(tmp_path), "status", FADECAST_DRAWS="many")
+    assert done.returncode == 2
+    assert "FADECAST_DRAWS" in one_sentence(done)
+
+
+def test_a_night_without_logs_says_what_to_do(tmp_path: Path) -> None:
+    done = fadecast("--home", str(tmp_path / "h"), "nightly", "--no-prefect")
+    assert done.returncode == 2
+    assert "fadecast ingest" in one_sentence(done)
+
+
+def test_policies_without_a_publication_say_what_to_do(tmp_path: Path) -> None:
+    done = fadecast("--home", str(tmp_path / "h"), "policies", "--json")
+    assert done.returncode == 2
+    assert "fadecast nightly" in one_sentence(done)
+    assert done.stdout == ""
+
+
+def test_a_wrong_format_file_names_its_key(tmp_path: Path) -> None:
+    toml = tmp_path / "mine.toml"
+    toml.write_text('kind = "sessions"\nreader = "table"\nfile = "csv"\ndelimeter = ";"\n', encoding="utf-8")
+    log = tmp_path / "log.csv"
+    log.write_text("a;b\n1;2\n", encoding="utf-8")
+    done = fadecast("--home", str(tmp_path / "h"), "ingest", str(log), "--format", str(toml))
+    assert done.returncode in (1, 2)
+    assert "mine.toml" in one_sentence(done)
+    assert "delimeter" in one_sentence(done)
+
+
+def test_a_missing_file_is_refused_and_named(tmp_path: Path) -> None:
+    done = fadecast(
+        "--home", str(tmp_path / "h"), "ingest", str(tmp_path / "nothing.csv"), "--format", "fadecast_samples", "--json"
+    )
+    assert done.returncode in (1, 2)
+    if done.stdout:
+        assert json.loads(done.stdout)["files"][0]["status"] == "refused"
+    assert "nothing.csv" in done.stdout + done.stderr
