@@ -1,0 +1,91 @@
+"""Raw canonical kinds: the columns of the immutable Parquet parts, and the core tables made from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from warehouse.store import Warehouse
+
+_T, _F, _S, _B, _L, _I = pl.Datetime("us"), pl.Float64(), pl.String(), pl.Boolean(), pl.List(pl.String()), pl.Int64()
+
+# Columns of the parts, exactly these. Current and power are positive when charging the battery.
+RAW_SCHEMAS: dict[str, dict[str, pl.DataType]] = {
+    "samples": {
+        "vehicle_id": _S,
+        "time_utc": _T,
+        "session_ref": _S,
+        "state": _S,
+        "voltage_v": _F,
+        "current_a": _F,
+        "soc_frac": _F,
+        "battery_temp_c": _F,
+        "ambient_c": _F,
+        "power_kw": _F,
+        "odometer_km": _F,
+        "line": _I,
+    },
+    "sessions": {
+        "vehicle_id": _S,
+        "session_ref": _S,
+        "kind": _S,
+        "start_utc": _T,
+        "end_utc": _T,
+        "energy_in_meter_kwh": _F,
+        "energy_out_meter_kwh": _F,
+        "soc_start_frac": _F,
+        "soc_end_frac": _F,
+        "shared": _B,
+        "flags": _L,
+        "line": _I,
+    },
+    "home": {"load_series_id": _S, "time_utc": _T, "load_kwh": _F, "pv_kwh": _F, "flag": _S, "line": _I},
+    "price": {"price_series_id": _S, "time_utc": _T, "price_money_per_kwh": _F, "currency": _S, "line": _I},
+    "air": {"air_series_id": _S, "time_utc": _T, "air_temp_c": _F, "typical_year": _B, "line": _I},
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How rows of a kind are told apart: owner (vehicle or series), key, and time column."""
+
+    owner: str
+    key: tuple[str, ...]
+    time: str
+    core_table: str | None  # table written in the transaction of the ingest
+
+
+KIND_RULES: dict[str, Kind] = {
+    "samples": Kind("vehicle_id", ("vehicle_id", "time_utc"), "time_utc", None),
+    "sessions": Kind("vehicle_id", ("vehicle_id", "start_utc", "kind"), "start_utc", None),
+    "home": Kind("load_series_id", ("load_series_id", "time_utc"), "time_utc", "core_home_hour"),
+    "price": Kind("price_series_id", ("price_series_id", "time_utc"), "time_utc", "core_price_hour"),
+    "air": Kind("air_series_id", ("air_series_id", "time_utc"), "time_utc", "core_air_hour"),
+}
+STATES = ("drive", "charge", "export", "rest")
+SESSION_KINDS = ("plugin", "charge", "export", "drive")
+
+
+def series_rows(kind: str, raw: pl.DataFrame) -> pl.DataFrame:
+    """Rows of a home, price or air part as the core table holds them."""
+    return raw.drop("line")
+
+
+def rebuild_core(wh: Warehouse, tables: tuple[str, ...]) -> None:
+    """Fill core tables that are written at intake again from the raw parts.
+
+    ``core_session`` and the others are made by the night itself.
+    """
+    with wh.transaction():
+        for kind, rule in KIND_RULES.items():
+            if rule.core_table not in tables or rule.core_table is None:
+                continue
+            for path in wh.parts(kind):
+                wh.append(rule.core_table, series_rows(kind, pl.read_parquet(path)))
+        if "core_vehicle" in tables or "core_home" in tables:
+            from warehouse.fleetfile import restore_fleet
+
+            restore_fleet(wh)

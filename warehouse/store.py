@@ -1,0 +1,362 @@
+"""The DuckDB warehouse of a home: open, lock, migrate, transactions, raw parts.
+
+One process writes at a time, under a lock file of our own with bounded retry; readers elsewhere use the published
+copy. Plain SQL without primary keys, sequences or indexes, so that DuckLake can serve the tables later. ``raw_`` and
+``meta_`` tables come from ``sql/NNN_*.sql``, ``core_`` and ``out_`` from the registry: where a new version of
+Fadecast has other columns these are dropped, made anew and filled again from the raw parts.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import contextmanager
+from datetime import date, timedelta
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import polars as pl
+
+from warehouse.registry import Registry, RegistryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+DATABASE = "warehouse.duckdb"
+LOCK = "warehouse.lock"
+LOCK_PATIENCE_S = 20.0
+KINDS = ("samples", "sessions", "home", "price", "air", "fleet")
+# Data that reach to within an hour of midnight make a complete day.
+DAY_TOLERANCE = timedelta(hours=1)
+# Subject in meta_state that says which registry and parts the core tables were made from.
+SCHEMA_SUBJECT = "schema"
+
+
+class WarehouseError(Exception):
+    """The warehouse cannot do what was asked; one sentence with the way out."""
+
+
+class Warehouse:
+    """An open warehouse; made by `open_warehouse`.
+
+    Parameters
+    ----------
+    home
+        Folder of everything generated.
+    con
+        DuckDB connection, session time zone UTC.
+    """
+
+    def __init__(self, home: Path, con: duckdb.DuckDBPyConnection) -> None:
+        self.home = home
+        self.con = con
+        self.registry = Registry.load()
+        self._depth = 0
+        self.dropped: tuple[str, ...] = ()
+
+    # ------------------------------------------------------------------ reading
+    def read(self, sql: str, params: Sequence[Any] = ()) -> pl.DataFrame:
+        """Result of a query as a Polars frame. Order it in the query: nothing else promises an order."""
+        return self.con.execute(sql, list(params)).pl()
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Result of a query as tuples."""
+        return self.con.execute(sql, list(params)).fetchall()
+
+    def scalar(self, sql: str, params: Sequence[Any] = ()) -> Any:
+        """First value of the first row, `None` where there is no row."""
+        row = self.con.execute(sql, list(params)).fetchone()
+        return None if row is None else row[0]
+
+    # ------------------------------------------------------------------ writing
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; a transaction inside another one joins it."""
+        if self._depth:
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+            return
+        self.con.execute("BEGIN TRANSACTION")
+        self._depth = 1
+        try:
+            yield
+        except BaseException:
+            self._depth = 0
+            self.con.execute("ROLLBACK")
+            raise
+        self._depth = 0
+        self.con.execute("COMMIT")
+
+    def write(self, table: str, frame: pl.DataFrame, where: str | None = None, params: Sequence[Any] = ()) -> int:
+        """Replace rows of a table: those matching ``where`` (all without it) give way to ``frame``.
+
+        Columns are checked, cast and ordered by the registry; NaN becomes null. Joins the current transaction.
+
+        Returns
+        -------
+        int
+            Rows written.
+
+        Raises
+        ------
+        WarehouseError
+            A column is missing, unknown, or of a type that does not fit.
+        """
+        ready = self._fit(table, frame)
+        with self.transaction():
+            delete = f"DELETE FROM {table}"  # noqa: S608 - the table is one of the registry's
+            self.con.execute(f"{delete} WHERE {where}" if where else delete, list(params))
+            self._insert(table, ready)
+        return ready.height
+
+    def append(self, table: str, frame: pl.DataFrame) -> int:
+        """Add rows to a table, checked as in `write`; returns how many."""
+        ready = self._fit(table, frame)
+        with self.transaction():
+            self._insert(table, ready)
+        return ready.height
+
+    def _fit(self, table: str, frame: pl.DataFrame) -> pl.DataFrame:
+        try:
+            schema = self.registry.schema(table)
+        except RegistryError as error:
+            raise WarehouseError(str(error)) from None
+        missing = [c for c in schema if c not in frame.columns]
+        unknown = [c for c in frame.columns if c not in schema]
+        if missing or unknown:
+            said = [f"lacks {', '.join(missing)}"] * bool(missing)
+            said += [f"has {', '.join(unknown)}, which columns.toml does not list"] * bool(unknown)
+            raise WarehouseError(f"A frame for table {table} {' and '.join(said)}.")
+        columns: list[pl.Series] = []
+        for name, dtype in schema.items():
+            series = frame.get_column(name)
+            try:
+                if series.dtype != dtype:
+                    series = series.cast(dtype)
+                if dtype == pl.Float64():
+                    series = series.fill_nan(None)
+            except pl.exceptions.PolarsError:
+                raise WarehouseError(
+                    f"Column {name} of a frame for table {table} is {series.dtype} and does not fit {dtype}."
+                ) from None
+            columns.append(series)
+        return pl.DataFrame(columns)
+
+    def _insert(self, table: str, frame: pl.DataFrame) -> None:
+        if frame.height == 0:
+            return
+        self.con.register("_frame", frame)
+        try:
+            names = ", ".join(frame.columns)
+            # The table and its columns are the registry's.
+            self.con.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM _frame")  # noqa: S608
+        finally:
+            self.con.unregister("_frame")
+
+    # ------------------------------------------------------------------ raw parts
+    def parts(self, kind: str, vehicle_id: str | None = None) -> list[Path]:
+        """Immutable raw parts of a kind (of one vehicle), in the order they were taken in.
+
+        Raises
+        ------
+        WarehouseError
+            A part of the ledger is gone from the disk.
+        """
+        if vehicle_id is None:
+            found = self.rows("SELECT part_path FROM meta_part WHERE kind = ? ORDER BY rowid", [kind])
+        else:
+            found = self.rows(
+                "SELECT p.part_path FROM meta_part p JOIN meta_part_vehicle v USING (part_id, kind)"
+                " WHERE p.kind = ? AND v.vehicle_id = ? ORDER BY p.rowid",
+                [kind, vehicle_id],
+            )
+        paths = [self.home / row[0] for row in found]
+        for path in paths:
+            if not path.exists():
+                raise WarehouseError(
+                    f"Raw part {path.name} is in the ledger but not on the disk; restore {path.parent} from a copy."
+                )
+        return paths
+
+    def vehicles_with(self, kind: str) -> list[str]:
+        """Vehicles that have rows of a kind (samples, sessions), sorted."""
+        return [
+            r[0]
+            for r in self.rows("SELECT DISTINCT vehicle_id FROM meta_part_vehicle WHERE kind = ? ORDER BY 1", [kind])
+        ]
+
+    def part_flags(self, vehicle_id: str) -> tuple[str, ...]:
+        """What holds for whole parts of a vehicle, e.g. ``date_assumed``; sorted."""
+        found = self.rows(
+            "SELECT DISTINCT unnest(p.flags) AS flag FROM meta_part p JOIN meta_part_vehicle v USING (part_id)"
+            " WHERE v.vehicle_id = ? ORDER BY 1",
+            [vehicle_id],
+        )
+        return tuple(row[0] for row in found)
+
+    def samples(self, vehicle_id: str) -> pl.DataFrame:
+        """Accepted samples of a vehicle in time order, one a time (columns as in raw parts; maybe empty)."""
+        from warehouse.raw import RAW_SCHEMAS  # raw knows the store only as a type
+
+        paths = self.parts("samples", vehicle_id)
+        if not paths:
+            return pl.DataFrame(schema=RAW_SCHEMAS["samples"])
+        frames = [pl.read_parquet(p).filter(pl.col("vehicle_id") == vehicle_id) for p in paths]
+        frame = pl.concat(frames).sort("time_utc", maintain_order=True)
+        return frame.unique(subset="time_utc", keep="first", maintain_order=True)
+
+    def sessions(self, vehicle_id: str) -> pl.DataFrame:
+        """Logged sessions of a vehicle by start and kind; a session logged open and later closed appears closed."""
+        from warehouse.raw import RAW_SCHEMAS
+
+        paths = self.parts("sessions", vehicle_id)
+        if not paths:
+            return pl.DataFrame(schema=RAW_SCHEMAS["sessions"])
+        frames = [pl.read_parquet(p).filter(pl.col("vehicle_id") == vehicle_id) for p in paths]
+        frame = pl.concat(frames).with_columns(pl.col("end_utc").is_null().alias("_open"))
+        frame = frame.sort("start_utc", "kind", "_open", maintain_order=True)
+        return frame.unique(subset=["start_utc", "kind"], keep="first", maintain_order=True).drop("_open")
+
+    def as_of(self) -> date:
+        """Last complete UTC day: the night's own (``meta_kpi``) or that of the samples and sessions.
+
+        Raises
+        ------
+        WarehouseError
+            Nothing has been taken in yet.
+        """
+        set_day = self.scalar("SELECT max(as_of_day) FROM meta_kpi WHERE kpi = 'as_of'")
+        if set_day is not None:
+            return set_day
+        last = self.scalar("SELECT max(last_utc) FROM meta_part WHERE kind IN ('samples', 'sessions')")
+        if last is None:
+            raise WarehouseError("There are no samples or sessions yet; take logs in with `fadecast ingest`.")
+        return (last + DAY_TOLERANCE).date() - timedelta(days=1)
+
+
+@contextmanager
+def open_warehouse(home: Path, create: bool = True, patience_s: float = LOCK_PATIENCE_S) -> Iterator[Warehouse]:
+    """Open the warehouse of a home, alone.
+
+    Parameters
+    ----------
+    home
+        Folder of everything generated.
+    create
+        Make it where there is none; otherwise that is an error.
+    patience_s
+        How long to wait for another process. [s]
+
+    Raises
+    ------
+    WarehouseError
+        No home, locked by another process for too long, or not a database.
+    """
+    database = home / DATABASE
+    if not create and not database.exists():
+        raise WarehouseError(f"There is no warehouse in {home}; take logs in with `fadecast ingest` first.")
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WarehouseError(f"The home {home} cannot be made: {error.strerror}.") from None
+    with _locked(home, patience_s):
+        con = _connect(database, patience_s)
+        try:
+            con.execute("SET TimeZone = 'UTC'")
+            con.execute("SET autoinstall_known_extensions = false")
+            warehouse = Warehouse(home, con)
+            _migrate(warehouse)
+            _make_tables(warehouse)
+            yield warehouse
+        finally:
+            con.close()
+
+
+@contextmanager
+def _locked(home: Path, patience_s: float) -> Iterator[None]:
+    handle = os.open(home / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        deadline = time.monotonic() + patience_s
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise WarehouseError(
+                        f"Another process is writing the warehouse in {home};"
+                        " try again when it is done (`fadecast status`)."
+                    ) from None
+                time.sleep(0.05)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _connect(database: Path, patience_s: float) -> duckdb.DuckDBPyConnection:
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            return duckdb.connect(str(database))
+        except duckdb.IOException as error:
+            if "lock" not in str(error).lower():
+                raise WarehouseError(
+                    f"{database} cannot be opened as a DuckDB database; move it away and take the files in again."
+                ) from None
+            if time.monotonic() >= deadline:
+                raise WarehouseError(
+                    f"Another program has {database} open; close it, or read the published copy serving.duckdb."
+                ) from None
+            time.sleep(0.1)
+
+
+def _migrate(wh: Warehouse) -> None:
+    """Run the numbered migrations that this warehouse has not seen, each in one transaction."""
+    wh.con.execute("CREATE TABLE IF NOT EXISTS meta_migration (number INTEGER, name VARCHAR)")
+    done = {row[0] for row in wh.rows("SELECT number FROM meta_migration")}
+    scripts = sorted(f.name for f in (files("warehouse") / "sql").iterdir() if f.name[:3].isdigit())
+    newest = max((int(name[:3]) for name in scripts), default=0)
+    if done and max(done) > newest:
+        raise WarehouseError(
+            f"The warehouse in {wh.home} was written by a newer Fadecast (migration {max(done)}); update Fadecast."
+        )
+    for name in scripts:
+        number = int(name[:3])
+        if number in done:
+            continue
+        with wh.transaction():
+            wh.con.execute((files("warehouse") / "sql" / name).read_text(encoding="utf-8"))
+            wh.con.execute("INSERT INTO meta_migration VALUES (?, ?)", [number, name])
+
+
+def _make_tables(wh: Warehouse) -> None:
+    """Make ``core_`` and ``out_`` tables; drop those whose columns are no longer those of the registry."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for table, column, kind in wh.rows(
+        "SELECT table_name, column_name, data_type FROM information_schema.columns"
+        " WHERE table_schema = 'main' ORDER BY table_name, ordinal_position"
+    ):
+        found.setdefault(table, []).append((column, kind))
+    dropped: list[str] = []
+    with wh.transaction():
+        for table in wh.registry.made_tables():
+            wanted = [(c.name, c.type) for c in wh.registry.table(table)]
+            if table in found and found[table] != wanted:
+                wh.con.execute(f"DROP TABLE {table}")
+                dropped.append(table)
+            if found.get(table) != wanted:
+                wh.con.execute(wh.registry.ddl(table))
+        if dropped:
+            # Versions by content no longer hold: everything made from raw is made again.
+            wh.con.execute("DELETE FROM meta_state")
+    wh.dropped = tuple(dropped)
+    if dropped:
+        from warehouse.raw import rebuild_core
+
+        rebuild_core(wh, tuple(dropped))
