@@ -7,6 +7,7 @@ flow is wanted and only then.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -243,6 +244,8 @@ def _console_say() -> Say:
 
 def run_prefect(settings: Settings, as_of: date | None = None, say: Say = lambda _: None) -> NightResult:
     """One night as a Prefect flow run, on the server of ``PREFECT_API_URL`` or a temporary one of its own."""
+    # A temporary server keeps its files in this home, not in the user's.
+    os.environ.setdefault("PREFECT_HOME", str((settings.home / "prefect").resolve()))
     flow_fn = build_flow()
     _SAY.append(say)
     try:
