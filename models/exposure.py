@@ -1,0 +1,102 @@
+"""Duty to daily exposures of every law, days to periods, dispatched years to the periods of a forecast."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from models.domain import DAYS_PER_MONTH, DAYS_PER_YEAR, REPRESENTATIVE_WEEKS, Duty, FloatArray, Pack
+from models.laws.base import Law
+
+LEVELS = (1.0, 0.9, 0.8, 0.7)
+"""Present capacities at which a policy is dispatched: fade feeds back on duty. [1]"""
+MONTHS = 12
+
+
+def daily_exposures(duty: Duty, pack: Pack, laws: Sequence[Law]) -> dict[str, FloatArray]:
+    """Exposures of every law, day by day.
+
+    Returns
+    -------
+    dict[str, FloatArray]
+        law_id -> shape (days, k) with the k of the law.
+    """
+    return {law.law_id: law.exposures(duty, pack) for law in laws}
+
+
+def months_between(days: float) -> int:
+    """Number of whole or begun months of 365.25/12 days in a span of days."""
+    return max(int(np.ceil(days / DAYS_PER_MONTH - 1e-9)), 0)
+
+
+def month_of_day(first_day: int, days: int) -> np.ndarray:
+    """Month in service of each of a run of days, shape (days,); whole days belong to the month they begin in.
+
+    Parameters
+    ----------
+    first_day
+        Days from the in-service day to the first one. [d]
+    days
+        How many.
+    """
+    return np.floor((first_day + np.arange(days)) / DAYS_PER_MONTH + 1e-9).astype(np.int64)
+
+
+def monthly(daily: FloatArray, first_day: int) -> tuple[FloatArray, FloatArray]:
+    """Sum days to months counted from the in-service day.
+
+    Parameters
+    ----------
+    daily
+        Shape (days, k), one row a day.
+    first_day
+        Days from the in-service day to the first row. [d]
+
+    Returns
+    -------
+    tuple[FloatArray, FloatArray]
+        Sums of shape (months, k) and days in each month, shape (months,), from the first month in service on. Sums run
+        in time order.
+
+    Examples
+    --------
+    >>> sums, days = monthly(np.ones((60, 1)), 0)
+    >>> sums[:, 0].tolist(), days.tolist()
+    ([31.0, 29.0], [31.0, 29.0])
+    """
+    month = month_of_day(first_day, daily.shape[0])
+    n = int(month[-1]) + 1 if month.size else 0
+    out = np.zeros((n, daily.shape[1]))
+    np.add.at(out, month, daily)
+    return out, np.bincount(month, minlength=n).astype(float)
+
+
+def year_exposures(duty: Duty, pack: Pack, laws: Sequence[Law]) -> dict[str, FloatArray]:
+    """Exposures of a representative year of 52 weeks as 12 periods of a month each.
+
+    The 364 days are cut into 12 equal spans (days that straddle are shared by time) and scaled to 365.25 days a year.
+
+    Returns
+    -------
+    dict[str, FloatArray]
+        law_id -> shape (12, k).
+
+    Raises
+    ------
+    ValueError
+        The duty does not last 364 days.
+    """
+    return {law_id: twelve_periods(daily) for law_id, daily in daily_exposures(duty, pack, laws).items()}
+
+
+def twelve_periods(daily: FloatArray) -> FloatArray:
+    """Daily rows of a representative year, shape (364, k), to 12 periods of 30.4375 days, shape (12, k)."""
+    days = REPRESENTATIVE_WEEKS * 7
+    if daily.shape[0] != days:
+        raise ValueError(f"A representative year has {days} days, got {daily.shape[0]}.")
+    total = np.concatenate([np.zeros((1, daily.shape[1])), np.cumsum(daily, axis=0)])
+    edges = np.linspace(0.0, days, MONTHS + 1)
+    low = np.minimum(edges.astype(np.int64), days - 1)
+    at_edges = total[low] + (edges - low)[:, None] * daily[low]
+    return np.diff(at_edges, axis=0) * (DAYS_PER_YEAR / days)

@@ -1,0 +1,282 @@
+"""Semi-empirical laws: calendar and cycling loss as power laws of time and throughput.
+
+With y = k x^p and a varying k, z = y^(1/p) grows by k^(1/p) dx: the daily exposures are the increments of z, one for
+each term. Exact as long as p is constant and every term has a z of its own; a multiplier m of k enters z as m^(1/p).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numba import njit
+
+from models.domain import Duty, FloatArray, IntArray, Pack
+from models.laws.base import Projection, RangeCheck
+from models.laws.power_rates import CalendarRate, CyclingRate, calendar_rate, cycling_rate
+from models.laws.rainflow import count_cycles
+from models.parameters import Entry, entry
+
+_VERSION = 1
+_KELVIN = 273.15
+EXPOSURE_NAMES = ("calendar_z", "cycling_z", "days", "full_cycles")
+MULTIPLIER_NAMES = ("calendar", "cycling")
+
+
+@njit(cache=True, nogil=True)
+def _recursion(
+    exposures: FloatArray,
+    levels: FloatArray,
+    gain: FloatArray,
+    exponents: FloatArray,
+    state: FloatArray,
+    calendar: FloatArray,
+    cycling: FloatArray,
+    capacity: FloatArray,
+) -> None:
+    n_levels, n_periods = exposures.shape[0], exposures.shape[1]
+    for d in range(gain.shape[0]):
+        z0, z1 = state[d, 0], state[d, 1]
+        q = 1.0 - z0 ** exponents[0] - z1 ** exponents[1]
+        for p in range(n_periods):
+            if n_levels == 1 or q >= levels[0]:
+                e0, e1 = exposures[0, p, 0], exposures[0, p, 1]
+            elif q <= levels[n_levels - 1]:
+                e0, e1 = exposures[n_levels - 1, p, 0], exposures[n_levels - 1, p, 1]
+            else:
+                i = 0
+                while levels[i + 1] > q:
+                    i += 1
+                w = (levels[i] - q) / (levels[i] - levels[i + 1])
+                e0 = (1.0 - w) * exposures[i, p, 0] + w * exposures[i + 1, p, 0]
+                e1 = (1.0 - w) * exposures[i, p, 1] + w * exposures[i + 1, p, 1]
+            z0 += gain[d, 0] * e0
+            z1 += gain[d, 1] * e1
+            y0, y1 = z0 ** exponents[0], z1 ** exponents[1]
+            q = 1.0 - y0 - y1
+            calendar[d, p], cycling[d, p] = y0, y1
+            capacity[d, p] = max(q, 0.0)
+        state[d, 0], state[d, 1] = z0, z1
+
+
+@dataclass(frozen=True, eq=False)
+class HalfCycles:
+    """A duty's half cycles, shape (m,) each; two of a full one, each with its own stretch of the trace.
+
+    Parameters
+    ----------
+    depth, mean_soc
+        Height and middle of the range in cell SOC of the present capacity. [1]
+    full_cycles
+        Throughput over twice the capacity when new. [1]
+    volt_rms
+        Root mean square of the open-circuit voltage of one cell along the stretch. [V]
+    c_rate, temp_k
+        Mean over the stretch, weighted by throughput. [1/h], [K]
+    day
+        Day on which the stretch ends.
+    """
+
+    depth: FloatArray
+    mean_soc: FloatArray
+    full_cycles: FloatArray
+    volt_rms: FloatArray
+    c_rate: FloatArray
+    temp_k: FloatArray
+    day: IntArray
+
+
+def half_cycles(duty: Duty, pack: Pack) -> HalfCycles:
+    """Rainflow of a duty's cell SOC, with the conditions of every half cycle.
+
+    Limits
+    ------
+    Changes of direction within one step are not seen; the C-rate is that of step means of the net current.
+    """
+    soc = duty.cell_soc_frac
+    c = count_cycles(soc)
+    full = c.closing >= 0
+    start, end = np.concatenate([c.start, c.end[full]]), np.concatenate([c.end, c.closing[full]])
+    order = np.argsort(end, kind="stable")
+    start, end = start[order], end[order]
+    depth = np.concatenate([c.range_frac, c.range_frac[full]])[order]
+    present = duty.capacity_ah / pack.capacity_ah
+    step_soc = np.abs(np.diff(soc))
+    volt = pack.ocv.voltage_v(0.5 * (soc[1:] + soc[:-1]))
+    c_rate = np.abs(duty.current_a.sum(axis=1)) / pack.capacity_ah
+    c_rate = np.where(c_rate > 0, c_rate, step_soc * present / duty.step_hours)
+    safe = np.maximum(_between(step_soc, start, end), 1e-300)
+    return HalfCycles(
+        depth=depth,
+        mean_soc=np.concatenate([c.mean_frac, c.mean_frac[full]])[order],
+        full_cycles=0.5 * depth * present,
+        volt_rms=np.sqrt(_between(volt**2, start, end) / np.maximum(end - start, 1)),
+        c_rate=_between(step_soc * c_rate, start, end) / safe,
+        temp_k=_between(step_soc * (duty.temp_c + _KELVIN), start, end) / safe,
+        day=(np.maximum(end, 1) - 1) // _steps_per_day(duty),
+    )
+
+
+def _steps_per_day(duty: Duty) -> int:
+    return 24 * 60 // duty.step_minutes
+
+
+def _between(x: FloatArray, start: IntArray, end: IntArray) -> FloatArray:
+    total = np.concatenate([[0.0], np.cumsum(x)])
+    return total[end] - total[start]
+
+
+@dataclass(frozen=True, eq=False)
+class PowerLaw:
+    """Capacity = 1 - z_cal^p_cal - z_cyc^p_cyc (implements `models.laws.base.Law`).
+
+    Parameters
+    ----------
+    exponents
+        Of the calendar and the cycling term. [1]
+    ranges
+        Variable -> (low, high) within which the law was found: ``temp_c``, ``cell_soc_frac`` of time, ``depth_frac``,
+        ``c_rate_per_h``, ``cycling_temp_c`` of cycles.
+    limits
+        In words, for the page.
+    """
+
+    law_id: str
+    label: str
+    version: str
+    chemistry: str
+    source: str
+    exponents: tuple[float, float]
+    multiplier_sigma: tuple[float, ...]
+    calendar: CalendarRate
+    cycling: CyclingRate
+    ranges: dict[str, tuple[float, float]]
+    limits: str
+
+    @property
+    def exposure_names(self) -> tuple[str, ...]:
+        """Increments of both z, and the time and full cycles they came from (kept as a check)."""
+        return EXPOSURE_NAMES
+
+    @property
+    def multiplier_names(self) -> tuple[str, ...]:
+        """Names of the log-multipliers of the two rates."""
+        return MULTIPLIER_NAMES
+
+    def exposures(self, duty: Duty, pack: Pack) -> FloatArray:
+        """Daily exposures, shape (days, 4); a half cycle counts on the day on which it ends."""
+        per_day = _steps_per_day(duty)
+        days = -(-duty.steps // per_day)
+        out = np.zeros((days, len(EXPOSURE_NAMES)))
+        day = np.arange(duty.steps) // per_day
+        step_days = duty.step_hours / 24.0
+        out[:, 0] = np.bincount(day, self._calendar_z(duty, pack), days)
+        out[:, 2] = np.bincount(day, np.full(duty.steps, step_days), days)
+        half = half_cycles(duty, pack)
+        out[:, 1] = np.bincount(half.day, self._cycling_z(half), days)
+        out[:, 3] = np.bincount(half.day, half.full_cycles, days)
+        return out
+
+    def _calendar_z(self, duty: Duty, pack: Pack) -> FloatArray:
+        soc = 0.5 * (duty.cell_soc_frac[1:] + duty.cell_soc_frac[:-1])
+        k = self.calendar(duty.temp_c + _KELVIN, soc, pack.ocv.voltage_v(soc))
+        return np.power(k, 1.0 / self.exponents[0]) * (duty.step_hours / 24.0)
+
+    def _cycling_z(self, half: HalfCycles) -> FloatArray:
+        k = self.cycling(half.depth, half.volt_rms, half.c_rate, half.temp_k)
+        return np.power(k, 1.0 / self.exponents[1]) * half.full_cycles
+
+    def project(
+        self,
+        exposures: FloatArray,
+        level_capacity_frac: FloatArray,
+        log_multipliers: FloatArray,
+        state: FloatArray | None = None,
+    ) -> Projection:
+        """Project capacity along periods (see `models.laws.base.Law.project`).
+
+        The level is chosen by the capacity at the start of a period; outside the levels the nearest one holds.
+
+        Raises
+        ------
+        ValueError
+            Shapes do not fit, or the levels do not decrease.
+        """
+        e = np.ascontiguousarray(exposures, dtype=float)
+        levels = np.ascontiguousarray(level_capacity_frac, dtype=float)
+        logs = np.atleast_2d(np.asarray(log_multipliers, dtype=float))
+        if e.ndim != 3 or e.shape[0] != levels.shape[0] or e.shape[2] < 2 or logs.shape[1] != len(MULTIPLIER_NAMES):
+            raise ValueError(
+                f"{self.law_id}: project needs exposures (levels, periods, k), as many levels and two multipliers a "
+                f"draw; got {e.shape}, {levels.shape} and {logs.shape}."
+            )
+        if np.any(np.diff(levels) >= 0):
+            raise ValueError(f"{self.law_id}: level_capacity_frac must decrease, got {levels.tolist()}.")
+        powers = np.array(self.exponents)
+        draws, periods = logs.shape[0], e.shape[1]
+        after = np.zeros((draws, 2)) if state is None else np.array(state, dtype=float)
+        calendar, cycling, capacity = (np.empty((draws, periods)) for _ in range(3))
+        _recursion(e, levels, np.exp(logs / powers), powers, after, calendar, cycling, capacity)
+        return Projection(capacity, after, {"calendar": calendar, "cycling": cycling})
+
+    def range_check(self, duty: Duty, pack: Pack) -> RangeCheck:
+        """Share of the exposure outside the tested range; both terms weighed by the loss they cause alone."""
+        soc = 0.5 * (duty.cell_soc_frac[1:] + duty.cell_soc_frac[:-1])
+        half = half_cycles(duty, pack)
+        calendar, any_calendar, y_calendar = self._outside(
+            self._calendar_z(duty, pack), {"temp_c": duty.temp_c, "cell_soc_frac": soc}, 0
+        )
+        cycling, any_cycling, y_cycling = self._outside(
+            self._cycling_z(half),
+            {"depth_frac": half.depth, "c_rate_per_h": half.c_rate, "cycling_temp_c": half.temp_k - _KELVIN},
+            1,
+        )
+        total = y_calendar + y_cycling
+        outside = 0.0 if total == 0 else (any_calendar * y_calendar + any_cycling * y_cycling) / total
+        return RangeCheck(float(outside), calendar | cycling)
+
+    def _outside(
+        self, z: FloatArray, variables: dict[str, FloatArray], term: int
+    ) -> tuple[dict[str, float], float, float]:
+        total = float(z.sum())
+        if total == 0:
+            return dict.fromkeys(variables, 0.0), 0.0, 0.0
+        masks = {
+            name: (x < self.ranges[name][0]) | (x > self.ranges[name][1])
+            for name, x in variables.items()
+            if name in self.ranges
+        }
+        shares = {name: float(z[mask].sum()) / total for name, mask in masks.items()}
+        union = np.zeros(z.shape, dtype=bool)
+        for mask in masks.values():
+            union |= mask
+        return shares, float(z[union].sum()) / total, total ** self.exponents[term]
+
+
+def power_law(law_id: str, home: Path | None = None) -> PowerLaw:
+    """A power law by its name in ``parameters/laws_power.toml``.
+
+    Raises
+    ------
+    models.parameters.ParameterError
+        There is no such entry, or it lacks a parameter.
+    """
+    return _build(entry("laws_power", law_id, home))
+
+
+def _build(e: Entry) -> PowerLaw:
+    valid = {n.removeprefix("valid_"): p.value for n, p in e.parameters.items() if n.startswith("valid_")}
+    return PowerLaw(
+        law_id=e.entry_id,
+        label=e.label,
+        version=f"{_VERSION}.{e.sha256}",
+        chemistry=e.text("chemistry"),
+        source=e["calendar_form"].source,
+        exponents=(e.number("calendar_exponent"), e.number("cycling_exponent")),
+        multiplier_sigma=(e.number("calendar_sigma"), e.number("cycling_sigma")),
+        calendar=calendar_rate(e),
+        cycling=cycling_rate(e),
+        ranges={n: (float(v[0]), float(v[1])) for n, v in valid.items()},
+        limits=e.text("limits"),
+    )

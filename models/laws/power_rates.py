@@ -1,0 +1,140 @@
+"""Rates of the semi-empirical laws: one function a published form, its parameters read from ``laws_power.toml``.
+
+A calendar rate k has the unit 1/d**p, a cycling rate 1/x**p with x the throughput the source counts in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+
+from models.domain import FloatArray
+from models.parameters import Entry, ParameterError
+
+GAS_CONSTANT = 8.314462618
+_F = TypeVar("_F")
+CalendarRate = Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
+"""(temperature [K], cell SOC [1], open-circuit voltage [V]) -> k."""
+CyclingRate = Callable[[FloatArray, FloatArray, FloatArray, FloatArray], FloatArray]
+"""(depth [1], rms voltage [V], C-rate [1/h], temperature [K]) -> k."""
+
+
+def graphite_potential_v(cell_soc_frac: FloatArray) -> FloatArray:
+    """Potential of a graphite anode against lithium [V] at a cell's state of charge.
+
+    References
+    ----------
+    Safari and Delacourt, J. Electrochem. Soc. 158 (2011) A562, doi 10.1149/1.3567007; stoichiometry window 0.0085 to
+    0.78 as in NREL/BLAST-Lite.
+    """
+    x = 8.5e-3 + np.clip(cell_soc_frac, 0.0, 1.0) * (0.78 - 8.5e-3)
+    return (
+        0.6379
+        + 0.5416 * np.exp(-305.5309 * x)
+        + 0.044 * np.tanh(-(x - 0.1958) / 0.1088)
+        - 0.1978 * np.tanh((x - 1.0571) / 0.0854)
+        - 0.6875 * np.tanh((x + 0.0117) / 0.0529)
+        - 0.0175 * np.tanh((x - 0.5692) / 0.0875)
+    )
+
+
+def arrhenius_soc(entry: Entry) -> CalendarRate:
+    """Calendar: k = k25 exp(-Ea/R (1/T - 1/298.15)) (1 + a (SOC - 0.5) + b (SOC - 0.5)^3)."""
+    k25, ea = entry.number("calendar_k25"), entry.number("calendar_activation_j_per_mol")
+    a, b = entry.number("calendar_soc_linear"), entry.number("calendar_soc_cubic")
+
+    def rate(temp_k: FloatArray, soc: FloatArray, volt: FloatArray) -> FloatArray:
+        s = np.clip(soc, 0.0, 1.0) - 0.5
+        return k25 * np.exp(-ea / GAS_CONSTANT * (1.0 / temp_k - 1.0 / 298.15)) * np.maximum(1.0 + a * s + b * s**3, 0)
+
+    return rate
+
+
+def voltage_arrhenius(entry: Entry) -> CalendarRate:
+    """Calendar: k = (a V - b) exp(-c/T), never negative."""
+    a, b, c = (entry.number(f"calendar_{n}") for n in ("voltage_slope", "voltage_offset", "activation_k"))
+
+    def rate(temp_k: FloatArray, soc: FloatArray, volt: FloatArray) -> FloatArray:
+        return np.maximum(a * volt - b, 0.0) * np.exp(-c / temp_k)
+
+    return rate
+
+
+def anode_potential(entry: Entry) -> CalendarRate:
+    """Calendar: k = a exp(-b (Ua/0.123)^(1/3) / TN^3), TN = T / 328.15 K, days counted in units of 1e4."""
+    a, b, p = (entry.number(n) for n in ("calendar_prefactor", "calendar_potential", "calendar_exponent"))
+
+    def rate(temp_k: FloatArray, soc: FloatArray, volt: FloatArray) -> FloatArray:
+        ua = graphite_potential_v(soc) / 0.123
+        return a * 1e4**-p * np.exp(-b * np.cbrt(ua) / (temp_k / 328.15) ** 3)
+
+    return rate
+
+
+def depth_rate(entry: Entry) -> CyclingRate:
+    """Cycling: k = k1 DOD^n C^c per 1,000 full cycles, C held within the fitted range."""
+    k1, n, c, p = (entry.number(f"cycling_{x}") for x in ("k1", "depth_exponent", "rate_exponent", "exponent"))
+    low, high = entry["valid_c_rate_per_h"].value
+
+    def rate(depth: FloatArray, volt: FloatArray, c_rate: FloatArray, temp_k: FloatArray) -> FloatArray:
+        return k1 * 1e3**-p * np.power(depth, n) * np.power(np.clip(c_rate, low, high), c)
+
+    return rate
+
+
+def voltage_depth(entry: Entry) -> CyclingRate:
+    """Cycling: k = a (V - b)^2 + c + d DOD, throughput in A.h of the tested cell."""
+    a, b, c, d = (entry.number(f"cycling_{x}") for x in ("voltage_square", "voltage_best", "offset", "depth_slope"))
+    p, ah = entry.number("cycling_exponent"), entry.number("cell_ah")
+
+    def rate(depth: FloatArray, volt: FloatArray, c_rate: FloatArray, temp_k: FloatArray) -> FloatArray:
+        return (2.0 * ah) ** p * (a * (volt - b) ** 2 + c + d * depth)
+
+    return rate
+
+
+def depth_temperature_rate(entry: Entry) -> CyclingRate:
+    """Cycling: k = a (DOD^2 TN^3 C^0.5)^b, TN = T / 328.15 K, full cycles counted in units of 1e5."""
+    a, b, p = (entry.number(f"cycling_{x}") for x in ("prefactor", "stress_exponent", "exponent"))
+
+    def rate(depth: FloatArray, volt: FloatArray, c_rate: FloatArray, temp_k: FloatArray) -> FloatArray:
+        return a * 1e5**-p * np.power(depth**2 * (temp_k / 328.15) ** 3 * np.sqrt(c_rate), b)
+
+    return rate
+
+
+_CALENDAR = {f.__name__: f for f in (arrhenius_soc, voltage_arrhenius, anode_potential)}
+_CYCLING = {f.__name__: f for f in (depth_rate, voltage_depth, depth_temperature_rate)}
+
+
+def calendar_rate(entry: Entry) -> CalendarRate:
+    """The calendar rate an entry names in ``calendar_form``.
+
+    Raises
+    ------
+    ParameterError
+        There is no such form.
+    """
+    return _form(_CALENDAR, entry, "calendar_form")(entry)
+
+
+def cycling_rate(entry: Entry) -> CyclingRate:
+    """The cycling rate an entry names in ``cycling_form``.
+
+    Raises
+    ------
+    ParameterError
+        There is no such form.
+    """
+    return _form(_CYCLING, entry, "cycling_form")(entry)
+
+
+def _form(forms: dict[str, Callable[[Entry], _F]], entry: Entry, key: str) -> Callable[[Entry], _F]:
+    name = entry.text(key)
+    if name not in forms:
+        raise ParameterError(
+            f"{entry.file}: [{entry.entry_id}.{key}] must be one of {', '.join(sorted(forms))}, got '{name}'."
+        )
+    return forms[name]
