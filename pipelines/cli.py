@@ -158,7 +158,13 @@ def nightly(
     done = (run_plain if no_prefect else run_prefect)(_settings(), _day(as_of), _say)
     if as_json:
         _print_json(
-            {"run_id": done.run_id, "changed": done.changed, "published": done.published, "steps": done.summary}
+            {
+                "run_id": done.run_id,
+                "as_of": done.as_of,
+                "changed": done.changed,
+                "published": done.published,
+                "steps": done.summary,
+            }
         )
     else:
         _say(f"Pages: {State.settings.home / 'pages' / 'fleet' / 'index.html'}")

@@ -11,11 +11,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import IO
 
+import polars as pl
+
 from pipelines.errors import UserError
+from warehouse.store import Warehouse
 
 
 def now_utc() -> datetime:
@@ -101,3 +104,47 @@ def alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def start_run(wh: Warehouse, note: RunNote, as_of: date) -> None:
+    """Row of a night in meta_run; nights that died before this one are marked so."""
+    with wh.transaction():
+        wh.con.execute("UPDATE meta_run SET status = 'died' WHERE status = 'running'")
+        row = {"run_id": note.run_id, "started_utc": note.started_utc, "as_of_day": as_of, "status": "running"}
+        rest = {"ended_utc": None, "step": "start", "note": "", "published": None}
+        wh.append("meta_run", pl.DataFrame([row | rest], infer_schema_length=None))
+
+
+def end_run(wh: Warehouse, note: RunNote, as_of: date, status: str, text: str, published: str | None) -> None:
+    """Close a night in meta_run, and beside it in ``last_run.json`` for `status`, which must not wait for the lock."""
+    ended = now_utc()
+    step = "done" if status == "done" else note.step
+    wh.con.execute(
+        "UPDATE meta_run SET ended_utc = ?, status = ?, step = ?, note = ?, published = ? WHERE run_id = ?",
+        [ended, status, step, text, published, note.run_id],
+    )
+    body = {
+        "run_id": note.run_id,
+        "started_utc": note.started_utc.isoformat(),
+        "ended_utc": ended.isoformat(),
+        "as_of_day": str(as_of),
+        "status": status,
+        "step": step,
+        "note": text,
+        "published": published,
+    }
+    part = wh.home / "last_run.json.part"
+    part.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+    part.replace(wh.home / "last_run.json")
+
+
+def state(wh: Warehouse, vehicle_id: str, subject: str) -> str | None:
+    """Version kept in meta_state."""
+    one = "SELECT version FROM meta_state WHERE vehicle_id = ? AND subject = ?"
+    return wh.scalar(one, [vehicle_id, subject])
+
+
+def set_state(wh: Warehouse, vehicle_id: str, subject: str, version: str) -> None:
+    """Keep a version in meta_state."""
+    row = pl.DataFrame([{"vehicle_id": vehicle_id, "subject": subject, "version": version}])
+    wh.write("meta_state", row, "vehicle_id = ? AND subject = ?", [vehicle_id, subject])

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from warehouse.store import Warehouse, open_warehouse
 
 from pipelines.errors import UserError
-from pipelines.ledger import RunNote, night_lock, now_utc
+from pipelines.ledger import RunNote, end_run, night_lock, set_state, start_run, state
 from pipelines.settings import Settings
 from pipelines.steps import check, conform, decide, history, learn, publish
 from pipelines.steps.versions import inputs_version
@@ -34,7 +34,7 @@ class NightResult:
     """What a night did; `summary` holds one sentence a step."""
 
     run_id: str
-    as_of: date | None
+    as_of: str
     changed: bool
     published: str | None
     summary: dict[str, str] = field(default_factory=dict)
@@ -45,8 +45,7 @@ class Night:
 
     def __init__(self, settings: Settings, wh: Warehouse, note: RunNote, as_of: date | None, say: Say) -> None:
         self.settings, self.wh, self.note, self.say = settings, wh, note, say
-        if as_of is not None:
-            wh.pin_as_of(as_of)
+        wh.pin_as_of(as_of)
         self.as_of = wh.as_of()
         self.changed = True
         self.version = ""
@@ -67,7 +66,7 @@ def step_history(night: Night) -> None:
     done = history.build_history(night.wh, night.settings)
     night.tell("history", done.sentence)
     night.version = inputs_version(night.wh, night.settings)
-    night.changed = night.version != night.wh.state("fleet", "night")
+    night.changed = night.version != state(night.wh, "fleet", "night")
 
 
 def step_learn(night: Night) -> None:
@@ -121,7 +120,7 @@ def step_publish(night: Night) -> None:
     """Pages and the serving copy, swapped in by one rename."""
     night.published = publish.publish(night.wh, night.settings, night.note.run_id)
     if night.changed:
-        night.wh.set_state("fleet", "night", night.version)
+        set_state(night.wh, "fleet", "night", night.version)
     text = f"published as {night.published}." if night.published else "no change, no publication."
     night.tell("publish", text)
 
@@ -130,24 +129,23 @@ def step_publish(night: Night) -> None:
 def opened_night(settings: Settings, as_of: date | None, say: Say) -> Iterator[Night]:
     """Lock, open and note a night; writes its row in meta_run whatever becomes of it."""
     with night_lock(settings.home) as note, open_warehouse(settings.home) as wh:
-        wh.close_dead_runs()
-        night = Night(settings, wh, note, as_of, say)
-        if night.as_of is None:
+        if wh.scalar("SELECT count(*) FROM meta_part WHERE kind IN ('samples', 'sessions')") == 0:
             raise UserError(
                 f"There are no logs in {settings.home} yet: run `fadecast ingest FILE --format NAME` first, "
                 "or `fadecast demo` to try it on simulated ones."
             )
-        wh.start_run(note.run_id, note.started_utc, night.as_of)
+        night = Night(settings, wh, note, as_of, say)
+        start_run(wh, note, night.as_of)
         try:
             yield night
         except BaseException as e:
-            wh.end_run(note.run_id, now_utc(), "failed", note.step, f"{type(e).__name__}: {e}", None)
+            end_run(wh, note, night.as_of, "failed", f"{type(e).__name__}: {e}", None)
             raise
-        wh.end_run(note.run_id, now_utc(), "done", "done", "", night.published)
+        end_run(wh, note, night.as_of, "done", "", night.published)
 
 
 def _result(night: Night) -> NightResult:
-    return NightResult(night.note.run_id, night.as_of, night.changed, night.published, dict(night.summary))
+    return NightResult(night.note.run_id, str(night.as_of), night.changed, night.published, dict(night.summary))
 
 
 def run_plain(settings: Settings, as_of: date | None = None, say: Say = lambda _: None) -> NightResult:
@@ -252,4 +250,4 @@ def run_prefect(settings: Settings, as_of: date | None = None, say: Say = lambda
         out = flow_fn(str(settings.home), as_of.isoformat() if as_of else None, settings.model_dump_json())
     finally:
         _SAY.pop()
-    return NightResult(out["run_id"], None, out["changed"], out["published"], out["summary"])
+    return NightResult(out["run_id"], out["as_of"], out["changed"], out["published"], out["summary"])

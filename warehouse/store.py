@@ -55,6 +55,7 @@ class Warehouse:
         self.con = con
         self.registry = Registry.load()
         self._depth = 0
+        self._as_of: date | None = None
         self.dropped: tuple[str, ...] = ()
 
     # ------------------------------------------------------------------ reading
@@ -223,17 +224,20 @@ class Warehouse:
         frame = frame.sort("start_utc", "kind", "_open", maintain_order=True)
         return frame.unique(subset=["start_utc", "kind"], keep="first", maintain_order=True).drop("_open")
 
+    def pin_as_of(self, day: date | None) -> None:
+        """Look at the data as of this day (``nightly --as-of``); None goes back to the data's own last day."""
+        self._as_of = day
+
     def as_of(self) -> date:
-        """Last complete UTC day: the night's own (``meta_kpi``) or that of the samples and sessions.
+        """Day pinned for this night, else the last complete UTC day of samples and sessions.
 
         Raises
         ------
         WarehouseError
             Nothing has been taken in yet.
         """
-        set_day = self.scalar("SELECT max(as_of_day) FROM meta_kpi WHERE kpi = 'as_of'")
-        if set_day is not None:
-            return set_day
+        if self._as_of is not None:
+            return self._as_of
         last = self.scalar("SELECT max(last_utc) FROM meta_part WHERE kind IN ('samples', 'sessions')")
         if last is None:
             raise WarehouseError("There are no samples or sessions yet; take logs in with `fadecast ingest`.")
