@@ -299,9 +299,8 @@ def export(
 
 def main() -> None:
     """Entry point: every error a user can mend is one sentence and an exit code."""
-    from warehouse.store import WarehouseError
-
     from models.parameters import ParameterError
+    from warehouse.store import WarehouseError
 
     try:
         app(standalone_mode=True)

@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from warehouse.store import Warehouse, open_warehouse
-
 from pipelines.errors import UserError
 from pipelines.ledger import RunNote, end_run, night_lock, set_state, start_run, state
 from pipelines.settings import Settings
 from pipelines.steps import check, conform, decide, history, learn, publish
 from pipelines.steps.versions import inputs_version
+from warehouse.store import Warehouse, open_warehouse
 
 if TYPE_CHECKING:
     from pipelines.steps.decide import VehicleResult
