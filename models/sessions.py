@@ -1,0 +1,250 @@
+"""Samples and logged sessions in, typed sessions out: drive, charge, export, rest.
+
+An interval between two accepted samples belongs to the session of the end with the larger current (left on a tie); where the
+current changes sign between two sessions each takes its part. So sessions tile the time that was logged, and their
+energies add up to those of the duty.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import parameters
+from models.domain import BoolArray, FloatArray, IntArray, Use
+
+US_PER_S = 1_000_000
+US_PER_HOUR = 3600 * US_PER_S
+US_PER_DAY = 24 * US_PER_HOUR
+STATES = {"drive": 0, "charge": 1, "export": 2, "rest": 3}
+KINDS = tuple(STATES)
+UNKNOWN = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Samples of one vehicle in time order.
+
+    Parameters
+    ----------
+    time_us
+        Microseconds since 1970 UTC, not decreasing, shape (n,).
+    state
+        `Use` of each sample, -1 where the log does not say, shape (n,).
+    ref
+        Index into ``refs``, -1 where the log names no session, shape (n,).
+    refs
+        The log's own session names.
+    voltage_v, current_a, soc_frac, battery_temp_c, ambient_c, power_kw, odometer_km
+        As in the raw parts, NaN where not logged, shape (n,).
+    """
+
+    time_us: IntArray
+    state: NDArray[np.int8]
+    ref: IntArray
+    refs: tuple[str, ...]
+    voltage_v: FloatArray
+    current_a: FloatArray
+    soc_frac: FloatArray
+    battery_temp_c: FloatArray
+    ambient_c: FloatArray
+    power_kw: FloatArray
+    odometer_km: FloatArray
+
+    CHANNELS = ("voltage_v", "current_a", "soc_frac", "battery_temp_c", "ambient_c", "power_kw", "odometer_km")
+
+    @property
+    def size(self) -> int:
+        """Number of samples."""
+        return int(self.time_us.shape[0])
+
+    def take(self, index: IntArray | BoolArray) -> Samples:
+        """Some of the samples, or all in another order."""
+        arrays = {name: getattr(self, name)[index] for name in ("time_us", "state", "ref", *self.CHANNELS)}
+        return replace(self, **arrays)
+
+    @property
+    def accepted(self) -> BoolArray:
+        """Samples that are integrated: voltage and current are known."""
+        return np.isfinite(self.voltage_v) & np.isfinite(self.current_a)
+
+
+@dataclass(frozen=True)
+class RawSession:
+    """One session as logged; ``end_us`` None = never closed; energies at the meter, None = not logged."""
+
+    session_ref: str
+    kind: str  # plugin | charge | export | drive
+    start_us: int
+    end_us: int | None
+    energy_in_meter_kwh: float | None = None
+    energy_out_meter_kwh: float | None = None
+    soc_start_frac: float | None = None
+    soc_end_frac: float | None = None
+    shared: bool = False
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Session:
+    """One drive, charge, export or rest; NaN = unknown. Energies are positive, in and out of the battery apart."""
+
+    session_ref: str
+    kind: str  # drive | charge | export | rest
+    start_us: int
+    end_us: int
+    energy_in_battery_kwh: float
+    energy_out_battery_kwh: float
+    energy_in_meter_kwh: float
+    energy_out_meter_kwh: float
+    soc_start_frac: float
+    soc_end_frac: float
+    soc_inferred: bool
+    temp_mean_c: float
+    plugged: bool
+    distance_km: float
+    samples: int
+    flags: tuple[str, ...] = ()
+
+    @property
+    def hours(self) -> float:
+        """Length of the session. [h]"""
+        return (self.end_us - self.start_us) / US_PER_HOUR
+
+    def session_id(self, vehicle_id: str) -> str:
+        """Hash of vehicle, kind and start: the same session bears the same name every night."""
+        text = f"{vehicle_id}|{self.kind}|{self.start_us}|{self.session_ref}"
+        return "s" + hashlib.sha256(text.encode()).hexdigest()[:15]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One quality rule that touched rows: how many, and where to look."""
+
+    rule: str
+    rows: int
+    example: str
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The numbers of ``parameters/history.toml`` by group and name, and a version by content."""
+
+    values: dict[str, dict[str, float]] = field(default_factory=dict)
+    version: str = ""
+
+    def __call__(self, group: str, name: str) -> float:
+        return self.values[group][name]
+
+
+def rules(home: Path | None = None) -> Rules:
+    """Read the rules (packaged, or those of a home)."""
+    entries = parameters.load("history", home)
+    values = {g: {n: e.number(n) for n in e.parameters} for g, e in entries.items()}
+    version = hashlib.sha256("".join(entries[g].sha256 for g in sorted(entries)).encode()).hexdigest()[:16]
+    return Rules(values, version)
+
+
+def stamp(time_us: int) -> str:
+    """A time as text for an example, to the second."""
+    return str(np.datetime64(time_us // US_PER_S, "s")) + "Z"
+
+
+def runs_of(*columns: NDArray[np.generic]) -> IntArray:
+    """Number of the run of equal rows each element belongs to, counted from 0, shape (n,)."""
+    n = columns[0].shape[0]
+    change = np.zeros(n, dtype=bool)
+    for c in columns:
+        change[1:] |= c[1:] != c[:-1]
+    return np.cumsum(change).astype(np.int64)
+
+
+def typed_states(samples: Samples, capacity_ah: float, rule: Rules) -> tuple[NDArray[np.int8], list[Finding]]:
+    """State of every sample: as logged, else by meter and current; the sign of the current corrects charge and export.
+
+    A run of two or more samples labelled ``charge`` while the battery is discharged (and the meter does not say
+    otherwise) is an export, and the other way round.
+    """
+    state = samples.state.copy()
+    small = rule("cut", "rest_c_rate") * capacity_ah
+    current = np.nan_to_num(samples.current_a)
+    power = np.nan_to_num(samples.power_kw)
+    unknown = state == UNKNOWN
+    found: list[Finding] = []
+    if unknown.any():
+        guess = np.where(current < 0, Use.DRIVE, Use.CHARGE).astype(np.int8)
+        regen = np.zeros(samples.size, dtype=bool)
+        if samples.size > 1:
+            near = np.diff(samples.time_us) < 60 * US_PER_S
+            regen[1:] |= near & (current[:-1] < -small)
+            regen[:-1] |= near & (current[1:] < -small)
+        guess[(current > 0) & regen] = Use.DRIVE
+        guess[np.abs(current) < small] = Use.REST
+        guess[power > 0.05] = Use.CHARGE
+        guess[power < -0.05] = Use.EXPORT
+        state[unknown] = guess[unknown]
+        first = int(np.flatnonzero(unknown)[0])
+        found.append(Finding("state_inferred", int(unknown.sum()), stamp(int(samples.time_us[first]))))
+    for labelled, true, wrong in (
+        (Use.CHARGE, Use.EXPORT, (current < -small) & (power <= 0)),
+        (Use.EXPORT, Use.CHARGE, (current > small) & (power >= 0)),
+    ):
+        hit = (state == labelled) & wrong
+        pair = np.zeros(samples.size, dtype=bool)
+        pair[1:] |= hit[1:] & hit[:-1]
+        pair[:-1] |= hit[1:] & hit[:-1]
+        if pair.any():
+            state[pair] = true
+            first = int(np.flatnonzero(pair)[0])
+            found.append(Finding("sign_disagrees", int(pair.sum()), stamp(int(samples.time_us[first]))))
+    return state, found
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """Accepted samples cut into runs of one use.
+
+    Parameters
+    ----------
+    index
+        Accepted samples, indices into the samples, shape (m,).
+    run, use
+        Run of each accepted sample, shape (m,); use of each run, shape (r,).
+    joined
+        Whether the interval to the next accepted sample is integrated (no gap), shape (m - 1,).
+    first, last
+        First and last accepted sample of each run, positions in ``index``, shape (r,).
+    """
+
+    index: IntArray
+    run: IntArray
+    use: NDArray[np.int8]
+    joined: BoolArray
+    first: IntArray
+    last: IntArray
+
+
+def cut(samples: Samples, state: NDArray[np.int8], rule: Rules) -> Runs:
+    """Cut accepted samples by state, session name and gaps."""
+    index = np.flatnonzero(samples.accepted).astype(np.int64)
+    time, use, ref = samples.time_us[index], state[index], samples.ref[index]
+    m = index.shape[0]
+    step = np.diff(time)
+    rest = use == Use.REST
+    limit = np.where(
+        rest[1:] & rest[:-1],
+        int(rule("cut", "gap_rest_hours") * US_PER_HOUR),
+        int(rule("cut", "gap_active_minutes") * 60 * US_PER_S),
+    )
+    joined = step <= limit
+    piece = np.zeros(m, dtype=np.int64)
+    piece[1:] = np.cumsum(~joined)
+    run = runs_of(use, ref, piece) if m else np.zeros(0, dtype=np.int64)
+    edge = np.flatnonzero(np.diff(run)) + 1
+    first = np.concatenate(([0], edge)).astype(np.int64) if m else np.zeros(0, dtype=np.int64)
+    last = np.concatenate((edge - 1, [m - 1])).astype(np.int64) if m else np.zeros(0, dtype=np.int64)
+    return Runs(index, run, use[first].astype(np.int8), joined, first, last)
