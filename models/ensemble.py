@@ -1,0 +1,259 @@
+"""The ensemble: members, evidence weights, paired draws. One draw is one world.
+
+In a world the law, the cohort's kinetics and the spread of its packs are shared by all vehicles and policies; what
+belongs to a vehicle is independent of the others. Levels of capacity weigh the members by evidence; differences
+between policies weigh them equally, because evidence on total fade says nothing on a difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from models.domain import FloatArray, IntArray
+from models.fleet import CohortFit, fleet_prior, prior_fit
+from models.fleet_predict import pack_capacity_frac
+from models.laws.base import Law
+from models.parameters import entry
+from models.seeds import generator
+
+
+@dataclass(frozen=True)
+class Widening:
+    """One-sided widening of the lower tail; see ``parameters/ensemble.toml``, ``[ensemble]``. All [1]."""
+
+    knee_from_frac: float
+    knee_sigma: float
+    outside_sigma: float
+
+
+def widening(home: Path | None = None) -> Widening:
+    """Widening from the parameters, those of a home first."""
+    e = entry("ensemble", "ensemble", home)
+    return Widening(e.number("knee_from_frac"), e.number("knee_sigma"), e.number("outside_sigma"))
+
+
+def apply_widening(
+    capacity_frac: FloatArray, knee: FloatArray, outside_frac: float | FloatArray, by: Widening
+) -> FloatArray:
+    """Add the loss of knees and of extrapolation, one-sidedly.
+
+    Loss beyond ``knee_from_frac`` and loss under exposure outside the tested range grow by the draw's ``knee``, a
+    standard normal cut off at zero: half of the worlds have none, so medians stay and only the lower tail widens.
+
+    Parameters
+    ----------
+    capacity_frac
+        Shape (draws, ...). [1]
+    knee
+        Shape (draws,), not negative. [1]
+    outside_frac
+        Share of the exposure outside the law's range. [1]
+    """
+    k = knee.reshape(knee.shape + (1,) * (capacity_frac.ndim - 1))
+    loss = np.maximum(1.0 - capacity_frac, 0.0)
+    extra = by.knee_sigma * np.maximum(loss - by.knee_from_frac, 0.0) + by.outside_sigma * outside_frac * loss
+    return np.maximum(capacity_frac - k * extra, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Worlds:
+    """The worlds of one vehicle.
+
+    Parameters
+    ----------
+    law_ids
+        Members in their fixed order.
+    member
+        Draw i belongs to member i % len(law_ids), shape (draws,).
+    weight
+        Evidence weight of each draw, for levels, sums to 1, shape (draws,).
+    log_multipliers
+        For each member an array (its draws, its multipliers), the vehicle's offset included.
+    capacity_scale
+        Capacity of the pack when new over nominal, shape (draws,). [1]
+    spread_factor
+        Pack loss over cell loss, shape (draws,). [1]
+    knee
+        Standard normal cut at zero: scale of the one-sided widening, shape (draws,).
+    residual_shift_frac
+        What the learned residual adds to the capacity, shape (draws,); zero where it stands aside. [1]
+    """
+
+    law_ids: tuple[str, ...]
+    member: IntArray
+    weight: FloatArray
+    log_multipliers: tuple[FloatArray, ...]
+    capacity_scale: FloatArray
+    spread_factor: FloatArray
+    knee: FloatArray
+    residual_shift_frac: FloatArray
+    member_weight: FloatArray
+    by: Widening = field(default_factory=lambda: Widening(0.2, 0.0, 0.0))
+
+    @property
+    def draws(self) -> int:
+        """Number of worlds."""
+        return self.member.shape[0]
+
+    def of_member(self, index: int) -> IntArray:
+        """Draws that belong to a member."""
+        return np.flatnonzero(self.member == index)
+
+    def pack_capacity(self, index: int, cell_capacity_frac: FloatArray, outside_frac: float = 0.0) -> FloatArray:
+        """Pack capacity over nominal from a member's cell capacities.
+
+        Spread, widening, capacity scale and learned residual are applied in this order.
+
+        Parameters
+        ----------
+        index
+            Which member.
+        cell_capacity_frac
+            What the member's law projects for its draws, shape (its draws, periods). [1]
+        outside_frac
+            Share of the duty's exposure outside the law's range. [1]
+        """
+        own = self.of_member(index)
+        pack = pack_capacity_frac(cell_capacity_frac, self.spread_factor[own][:, None])
+        pack = apply_widening(pack, self.knee[own], outside_frac, self.by)
+        return pack * self.capacity_scale[own][:, None] + self.residual_shift_frac[own][:, None]
+
+
+def worlds(
+    fits: dict[tuple[str, str], CohortFit],
+    cohort_id: str,
+    vehicle_id: str,
+    laws: Sequence[Law],
+    draws: int,
+    seed: int,
+    residual_shift_frac: float = 0.0,
+    residual_sigma_frac: float = 0.0,
+    home: Path | None = None,
+) -> Worlds:
+    """Draw the worlds of one vehicle.
+
+    Parameters
+    ----------
+    fits
+        (cohort_id, law_id) -> fit; where one is missing its prior is drawn from.
+    laws
+        Members in their fixed order.
+    draws
+        How many worlds in all; each member gets its turn.
+    residual_shift_frac, residual_sigma_frac
+        What the learned residual adds, and its standard deviation. [1]
+
+    Raises
+    ------
+    ValueError
+        Fewer draws than members.
+    """
+    n = len(laws)
+    if n == 0 or draws < n:
+        raise ValueError(f"worlds needs at least one draw a member, got {draws} draws for {n} members.")
+    member = np.arange(draws, dtype=np.int64) % n
+    counts = np.bincount(member, minlength=n)
+    prior = fleet_prior(home)
+    own_fits = [fits.get((cohort_id, law.law_id)) or prior_fit(cohort_id, law, prior) for law in laws]
+    known = all((cohort_id, law.law_id) in fits for law in laws)
+    weights = np.array([f.weight for f in own_fits]) if known else np.ones(n)
+    weights = weights / weights.sum()
+    scale, spread = np.empty(draws), np.empty(draws)
+    logs = []
+    for k, fit in enumerate(own_fits):
+        values, spread_k, scale_k = fit.draw(vehicle_id, int(counts[k]), seed)
+        logs.append(values)
+        spread[member == k], scale[member == k] = spread_k, scale_k
+    knee = np.maximum(generator(seed, "knee", cohort_id).standard_normal(draws), 0.0)
+    noise = generator(seed, "residual", vehicle_id).standard_normal(draws)
+    return Worlds(
+        tuple(law.law_id for law in laws),
+        member,
+        (weights / counts)[member],
+        tuple(logs),
+        scale,
+        spread,
+        knee,
+        residual_shift_frac + residual_sigma_frac * noise,
+        weights,
+        widening(home),
+    )
+
+
+def stacking_weights(log_scores: FloatArray, floor: float, prior_vehicles: float) -> FloatArray:
+    """Weights of members from the log scores of held-out readings, one row a vehicle.
+
+    Maximises the log score of the mixture (Yao et al. 2018, doi 10.1214/17-BA1091) by expectation-maximisation, with
+    equal weights counting as ``prior_vehicles`` vehicles, then lifts every member to the floor.
+
+    Parameters
+    ----------
+    log_scores
+        Mean log density of a vehicle's held-out readings under each member, shape (vehicles, members).
+    floor
+        Least weight of a member. [1]
+    prior_vehicles
+        Strength of equal weights. [vehicles]
+
+    Examples
+    --------
+    >>> stacking_weights(np.zeros((0, 2)), 0.05, 4.0).tolist()
+    [0.5, 0.5]
+    """
+    n, m = log_scores.shape
+    w = np.full(m, 1.0 / m)
+    if n == 0 or m == 1:
+        return w
+    density = np.exp(log_scores - log_scores.max(axis=1, keepdims=True))
+    for _ in range(500):
+        share = density * w
+        share /= share.sum(axis=1, keepdims=True)
+        new = (share.sum(axis=0) + prior_vehicles / m) / (n + prior_vehicles)
+        if np.max(np.abs(new - w)) < 1e-10:
+            w = new
+            break
+        w = new
+    floor = min(floor, 1.0 / m)
+    return floor + (1.0 - m * floor) * w
+
+
+def weighted_quantile(values: FloatArray, weights: FloatArray, q: float | Sequence[float]) -> FloatArray:
+    """Weighted quantiles along the first axis.
+
+    Linear between the middles of the weights' steps; equal weights give numpy's ``hazen`` quantiles.
+
+    Parameters
+    ----------
+    values
+        Shape (draws, ...).
+    weights
+        Shape (draws,), not negative.
+    q
+        One probability or several. [1]
+
+    Returns
+    -------
+    FloatArray
+        Shape (len(q), ...), or (...) for a single probability.
+
+    Examples
+    --------
+    >>> float(weighted_quantile(np.array([1.0, 2.0, 3.0]), np.ones(3), 0.5))
+    2.0
+    """
+    x = np.asarray(values, dtype=float)
+    probabilities = np.atleast_1d(np.asarray(q, dtype=float))
+    flat = x.reshape(x.shape[0], -1)
+    order = np.argsort(flat, axis=0, kind="stable")
+    in_order = np.take_along_axis(flat, order, axis=0)
+    w = np.asarray(weights, dtype=float)[order]
+    middle = (np.cumsum(w, axis=0) - 0.5 * w) / w.sum(axis=0)
+    out = np.empty((probabilities.shape[0], flat.shape[1]))
+    for j in range(flat.shape[1]):
+        out[:, j] = np.interp(probabilities, middle[:, j], in_order[:, j])
+    shaped = out.reshape((probabilities.shape[0], *x.shape[1:]))
+    return shaped[0] if np.ndim(q) == 0 else shaped

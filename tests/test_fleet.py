@@ -1,0 +1,142 @@
+"""The hierarchical fit finds what was put in, shrinks where it should, and is the prior where nothing was read."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from scipy.optimize import least_squares
+
+from models.domain import DAYS_PER_MONTH, History, Readings
+from models.fleet import CohortFit, fit_cohort, fleet_prior, prior_fit
+from models.fleet_predict import predict
+from models.laws.power import power_law
+
+PRIOR = fleet_prior()
+LAW = power_law("nmc_sanyo_2014")
+MONTH = np.array([4.6e-3 / 12, 1.06e-3 / 12, DAYS_PER_MONTH, 6.0])
+NONE = Readings(np.empty(0), np.empty(0), np.empty(0), np.empty(0, dtype=bool))
+
+
+def simulated(vehicles: int, months: int, seed: int, sigma: float = 0.01, bms: bool = False) -> tuple[list, np.ndarray]:
+    """Vehicles whose truth is the law with known multipliers, offsets and noise; returns histories and theta."""
+    rng = np.random.default_rng(seed)
+    theta = np.array([0.35, -0.25, 0.0])
+    out = []
+    for v in range(vehicles):
+        own = np.array([0.15, 0.015, 0.04]) * rng.standard_normal(3)
+        use = np.exp(0.4 * rng.standard_normal())
+        exposures = np.tile(MONTH, (months, 1)) * np.array([1.0, use, 1.0, use])
+        empty = History(f"v{v}", "c", np.full(months, DAYS_PER_MONTH), {LAW.law_id: exposures}, NONE, 0.0)
+        days = (np.arange(months) + 1.0) * DAYS_PER_MONTH
+        flags = np.full(months, bms)
+        at = History(f"v{v}", "c", empty.period_days, empty.exposures, Readings(days, days, days, flags), 0.0)
+        truth = predict(at, LAW, theta, own, PRIOR.spread_factor).soh_frac
+        readings = Readings(days, truth + sigma * rng.standard_normal(months), np.full(months, sigma), flags)
+        out.append(History(f"v{v}", "c", empty.period_days, empty.exposures, readings, 0.0))
+    return out, theta
+
+
+def test_recovers_the_cohorts_rates() -> None:
+    histories, theta = simulated(40, 36, 1)
+    fit = fit_cohort("c", histories, LAW, PRIOR)
+    assert fit.shrinkage[0] < 0.4
+    assert np.all(np.abs(fit.mean - theta) < 3.0 * np.sqrt(np.diag(fit.covariance)))
+    assert abs(fit.mean[0] - theta[0]) < 0.1
+
+
+def test_agrees_with_scipy() -> None:
+    histories, _ = simulated(3, 12, 5, sigma=0.004)
+    fit = fit_cohort("c", histories, LAW, PRIOR)
+    n = len(fit.mean)
+
+    def residuals(x: np.ndarray) -> np.ndarray:
+        parts = [x[:n] / fit.prior_sigma, x[n:] / np.tile(PRIOR.own_sigma, 3)]
+        for i, h in enumerate(histories):
+            p = predict(h, LAW, x[:n], x[n + 3 * i : n + 3 * i + 3], PRIOR.spread_factor).soh_frac
+            parts.append((p - h.readings.soh_frac) / np.hypot(h.readings.sigma_frac, PRIOR.reading_floor_sigma))
+        return np.concatenate(parts)
+
+    reference = least_squares(residuals, np.zeros(n + 9), xtol=1e-12, ftol=1e-12)
+    assert fit.mean == pytest.approx(reference.x[:n], abs=1e-3)
+    covariance = np.linalg.inv(reference.jac.T @ reference.jac)
+    assert np.sqrt(np.diag(fit.covariance)) == pytest.approx(np.sqrt(np.diag(covariance))[:n], rel=1e-2)
+
+
+def test_the_interval_covers() -> None:
+    """Held-out months of simulated fleets lie in the 80 % interval about as often as said."""
+    inside = []
+    for seed in range(6):
+        histories, _ = simulated(8, 30, 10 + seed)
+        masks = [np.arange(30) < 12 for _ in histories]
+        fit = fit_cohort("c", histories, LAW, PRIOR, masks)
+        for h in histories:
+            logs, spread, scale = fit.draw(h.vehicle_id, 400, 1)
+            cell = LAW.project(h.exposures[LAW.law_id][None], np.array([1.0]), logs).capacity_frac[:, -1]
+            pack = scale * (1 - spread * (1 - cell)) + 0.01 * np.random.default_rng(seed).standard_normal(400)
+            low, high = np.quantile(pack, [0.1, 0.9])
+            inside.append(low <= h.readings.soh_frac[-1] <= high)
+    assert 0.6 <= np.mean(inside) <= 0.97
+
+
+def test_nothing_read_leaves_the_prior() -> None:
+    histories, _ = simulated(2, 6, 3)
+    empty = [History(h.vehicle_id, "c", h.period_days, h.exposures, NONE, 0.0) for h in histories]
+    fit = fit_cohort("c", empty, LAW, PRIOR)
+    assert np.array_equal(fit.covariance, prior_fit("c", LAW, PRIOR).covariance)
+    assert np.array_equal(fit.shrinkage, np.ones(3))
+    assert fit.vehicle_shrinkage("v0") == pytest.approx(1.0)
+
+
+def test_bms_readings_teach_less_than_anchored_ones() -> None:
+    measured, _ = simulated(6, 24, 7)
+    reported, _ = simulated(6, 24, 7, bms=True)
+    a, b = fit_cohort("c", measured, LAW, PRIOR), fit_cohort("c", reported, LAW, PRIOR)
+    assert a.vehicle("v0").covariance[1, 1] < b.vehicle("v0").covariance[1, 1]
+    assert b.vehicles["v0"].readings == 0 and b.vehicles["v0"].readings_bms == 24
+
+
+def test_the_cohort_is_shared_and_vehicles_are_not() -> None:
+    histories, _ = simulated(4, 12, 9)
+    fit = fit_cohort("c", histories, LAW, PRIOR)
+    first, spread, _ = fit.draw("v0", 500, 1)
+    again, _, _ = fit.draw("v0", 500, 1)
+    other, other_spread, _ = fit.draw("v1", 500, 1)
+    assert np.array_equal(first, again)
+    assert np.array_equal(spread, other_spread)
+    assert not np.array_equal(first, other)
+    between = fit.draw("new a", 4000, 1)[0] - fit.draw("new b", 4000, 1)[0]
+    assert np.std(between[:, 0]) == pytest.approx(PRIOR.vehicle_sigma * np.sqrt(2), rel=0.05)
+
+
+def test_more_vehicles_shrink_more() -> None:
+    few = fit_cohort("c", simulated(3, 24, 2)[0], LAW, PRIOR)
+    many = fit_cohort("c", simulated(24, 24, 2)[0], LAW, PRIOR)
+    assert many.shrinkage[0] < few.shrinkage[0] < 1.0
+    assert isinstance(many, CohortFit)
+
+
+def test_forty_vehicles_with_sixty_readings_are_quick() -> None:
+    histories, _ = simulated(40, 60, 4)
+    began = time.process_time()
+    fit_cohort("c", histories, LAW, PRIOR)
+    assert time.process_time() - began < 3.0
+
+
+def test_an_outlier_moves_little() -> None:
+    histories, _ = simulated(8, 24, 11, sigma=0.005)
+    clean = fit_cohort("c", histories, LAW, PRIOR)
+    r = histories[0].readings
+    soh = r.soh_frac.copy()
+    soh[5] -= 0.3
+    bad = History(
+        "v0",
+        "c",
+        histories[0].period_days,
+        histories[0].exposures,
+        Readings(r.days, soh, r.sigma_frac, r.bms_reported),
+        0.0,
+    )
+    spoilt = fit_cohort("c", [bad, *histories[1:]], LAW, PRIOR)
+    assert abs(spoilt.mean[0] - clean.mean[0]) < 0.1
