@@ -332,6 +332,8 @@ class RepresentativeYear:
         Air temperature at the car. [°C]
     sources
         Name -> years and standing of what was put together, for the page.
+    recorded_start_soc_frac
+        Displayed state of charge as recorded at step 0: where ``as_driven`` starts. [1]
     """
 
     step_minutes: int
@@ -352,6 +354,7 @@ class RepresentativeYear:
     currency: str
     km_per_year: float
     sources: dict[str, str] = field(default_factory=dict)
+    recorded_start_soc_frac: float = 0.8
 
     @property
     def steps(self) -> int:
