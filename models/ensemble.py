@@ -7,8 +7,8 @@ between policies weigh them equally, because evidence on total fade says nothing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -37,26 +37,38 @@ def widening(home: Path | None = None) -> Widening:
 
 
 def apply_widening(
-    capacity_frac: FloatArray, knee: FloatArray, outside_frac: float | FloatArray, by: Widening
+    capacity_frac: FloatArray,
+    knee: FloatArray,
+    outside_frac: FloatArray | float,
+    by: Widening,
+    now_frac: FloatArray | float = 1.0,
 ) -> FloatArray:
     """Add the loss of knees and of extrapolation, one-sidedly.
 
     Loss beyond ``knee_from_frac`` and loss under exposure outside the tested range grow by the draw's ``knee``, a
-    standard normal cut off at zero: half of the worlds have none, so medians stay and only the lower tail widens.
+    standard normal cut off at zero: half of the worlds have none, so medians stay and only the lower tail widens. Only
+    loss that is still to come counts; what has happened is held by the readings.
 
     Parameters
     ----------
     capacity_frac
-        Shape (draws, ...). [1]
+        Shape (draws, periods). [1]
     knee
         Shape (draws,), not negative. [1]
     outside_frac
-        Share of the exposure outside the law's range. [1]
+        Share of the exposure outside the law's range, for all draws or shape (draws,). [1]
+    by
+        Sizes of the widening.
+    now_frac
+        Capacity today, for all draws or shape (draws,). [1]
     """
-    k = knee.reshape(knee.shape + (1,) * (capacity_frac.ndim - 1))
+    draws = capacity_frac.shape[0]
+    now = np.maximum(1.0 - np.broadcast_to(now_frac, (draws,)), 0.0)[:, None]
+    outside = np.broadcast_to(outside_frac, (draws,))[:, None]
     loss = np.maximum(1.0 - capacity_frac, 0.0)
-    extra = by.knee_sigma * np.maximum(loss - by.knee_from_frac, 0.0) + by.outside_sigma * outside_frac * loss
-    return np.maximum(capacity_frac - k * extra, 0.0)
+    beyond = np.maximum(loss - np.maximum(now, by.knee_from_frac), 0.0)
+    extra = by.knee_sigma * beyond + by.outside_sigma * outside * np.maximum(loss - now, 0.0)
+    return np.maximum(capacity_frac - knee[:, None] * extra, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +93,10 @@ class Worlds:
         Standard normal cut at zero: scale of the one-sided widening, shape (draws,).
     residual_shift_frac
         What the learned residual adds to the capacity, shape (draws,); zero where it stands aside. [1]
+    outside_frac
+        Share of the recorded exposure outside the range of the draw's law, shape (draws,). [1]
+    by
+        Sizes of the one-sided widening.
     """
 
     law_ids: tuple[str, ...]
@@ -91,8 +107,8 @@ class Worlds:
     spread_factor: FloatArray
     knee: FloatArray
     residual_shift_frac: FloatArray
-    member_weight: FloatArray
-    by: Widening = field(default_factory=lambda: Widening(0.2, 0.0, 0.0))
+    outside_frac: FloatArray
+    by: Widening
 
     @property
     def draws(self) -> int:
@@ -103,24 +119,26 @@ class Worlds:
         """Draws that belong to a member."""
         return np.flatnonzero(self.member == index)
 
-    def pack_capacity(self, index: int, cell_capacity_frac: FloatArray, outside_frac: float = 0.0) -> FloatArray:
-        """Pack capacity over nominal from a member's cell capacities.
 
-        Spread, widening, capacity scale and learned residual are applied in this order.
+def pack_capacity(cell_frac: FloatArray, worlds: Worlds, now_frac: FloatArray) -> FloatArray:
+    """Pack capacity over nominal from the cell capacities of all draws.
 
-        Parameters
-        ----------
-        index
-            Which member.
-        cell_capacity_frac
-            What the member's law projects for its draws, shape (its draws, periods). [1]
-        outside_frac
-            Share of the duty's exposure outside the law's range. [1]
-        """
-        own = self.of_member(index)
-        pack = pack_capacity_frac(cell_capacity_frac, self.spread_factor[own][:, None])
-        pack = apply_widening(pack, self.knee[own], outside_frac, self.by)
-        return pack * self.capacity_scale[own][:, None] + self.residual_shift_frac[own][:, None]
+    Series spread, one-sided widening of what is to come, capacity scale when new and learned residual, in this order.
+
+    Parameters
+    ----------
+    cell_frac
+        What the laws project, shape (draws, periods). [1]
+    worlds
+        The worlds they were projected in.
+    now_frac
+        Cell capacity today, shape (draws,). [1]
+    """
+    spread = worlds.spread_factor
+    pack = pack_capacity_frac(cell_frac, spread[:, None])
+    now = pack_capacity_frac(now_frac, spread)
+    pack = apply_widening(pack, worlds.knee, worlds.outside_frac, worlds.by, now)
+    return pack * worlds.capacity_scale[:, None] + worlds.residual_shift_frac[:, None]
 
 
 def worlds(
@@ -132,6 +150,7 @@ def worlds(
     seed: int,
     residual_shift_frac: float = 0.0,
     residual_sigma_frac: float = 0.0,
+    outside_frac: Mapping[str, float] | None = None,
     home: Path | None = None,
 ) -> Worlds:
     """Draw the worlds of one vehicle.
@@ -146,6 +165,8 @@ def worlds(
         How many worlds in all; each member gets its turn.
     residual_shift_frac, residual_sigma_frac
         What the learned residual adds, and its standard deviation. [1]
+    outside_frac
+        Law -> share of the recorded exposure outside its range; nothing outside, if None. [1]
 
     Raises
     ------
@@ -179,7 +200,7 @@ def worlds(
         spread,
         knee,
         residual_shift_frac + residual_sigma_frac * noise,
-        weights,
+        np.array([(outside_frac or {}).get(law.law_id, 0.0) for law in laws])[member],
         widening(home),
     )
 
