@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from models.domain import FloatArray, OcvCurve, Pack, Vehicle
-from models.parameters import Entry, ParameterError, entry, load
+from models.laws.esoh import ocv_curve
+from models.parameters import ParameterError, entry, load
 
 VEHICLE_NUMBERS = (
     "gross_kwh",
@@ -63,24 +64,16 @@ def ocv_of(cell_id: str, home: Path | None = None) -> OcvCurve:
     ParameterError
         There is no such cell, or its curve is not increasing from 0 to 1.
     """
-    e = entry("cells", cell_id, home)
-    soc = _curve(e, "ocv_soc")
-    volts = _curve(e, "ocv_v")
+    curve = ocv_curve(cell_id, home)
+    soc, volts = curve.cell_soc_frac, curve.ocv_v
     if soc.shape != volts.shape or soc.size < 2 or soc[0] != 0.0 or soc[-1] != 1.0 or np.any(np.diff(soc) <= 0):
         raise ParameterError(
-            f"{e.file}: [{cell_id}] needs ocv_soc increasing from 0 to 1 and ocv_v of the same length; "
+            f"cells: [{cell_id}] needs ocv_soc increasing from 0 to 1 and ocv_v of the same length; "
             f"got {soc.size} and {volts.size} values."
         )
     if np.any(np.diff(volts) < 0) or volts[0] <= 0:
-        raise ParameterError(f"{e.file}: [{cell_id}.ocv_v] must be positive and never decrease.")
-    return OcvCurve(soc, volts, e["ocv_v"].source)
-
-
-def _curve(e: Entry, name: str) -> FloatArray:
-    value = e[name].value
-    if not isinstance(value, list) or not all(isinstance(v, (int, float)) for v in value):
-        raise ParameterError(f"{e.file}: [{e.entry_id}.{name}] must be a list of numbers.")
-    return np.asarray(value, dtype=float)
+        raise ParameterError(f"cells: [{cell_id}.ocv_v] must be positive and never decrease.")
+    return curve
 
 
 def energy_curve(ocv: OcvCurve) -> FloatArray:
