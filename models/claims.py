@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from models.domain import FloatArray
 from models.parameters import entry
 from models.resale import split_triangular
+from models.seeds import generator
 
 NEVER = -1
 
@@ -69,7 +70,7 @@ def claim_terms(home: Path | None = None) -> ClaimTerms:
 
 def pack_price_draws(terms: ClaimTerms, draws: int, seed: int) -> FloatArray:
     """Price of a fitted pack in each world, shared by all vehicles, shape (draws,). [currency/kWh]"""
-    u = np.random.default_rng([seed, 0xC1A1]).random(draws)
+    u = generator(seed, "pack price").random(draws)
     return split_triangular(u, terms.pack_low_money_per_kwh, terms.pack_money_per_kwh, terms.pack_high_money_per_kwh)
 
 
@@ -98,9 +99,9 @@ class Fates:
     repair: FloatArray
 
 
-def fates(draws: int, seed: int, vehicle_seed: int) -> Fates:
+def fates(draws: int, seed: int, vehicle_id: str) -> Fates:
     """Random numbers of one vehicle; depend on the seed and the vehicle alone."""
-    u = np.random.default_rng([seed, vehicle_seed, 0xFA7E]).random((3, draws))
+    u = generator(seed, "fates", vehicle_id).random((3, draws))
     return Fates(u[0], u[1], u[2])
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from models.domain import Estimate, FloatArray
 from models.parameters import Parameter, entry
+from models.seeds import generator
 
 
 def split_triangular(u: FloatArray, low: float, middle: float, high: float) -> FloatArray:
@@ -49,7 +50,7 @@ def _draw(p: Parameter, u: FloatArray) -> FloatArray:
 def resale_worlds(draws: int, seed: int, home: Path | None = None) -> ResaleWorlds:
     """Draw the scenario's parameters from ``parameters/resale.toml`` [value]."""
     e = entry("resale", "value", home)
-    u = np.random.default_rng([seed, 0x5E11]).random((4, draws))
+    u = generator(seed, "resale").random((4, draws))
     return ResaleWorlds(
         loss_5y_frac=_draw(e["loss_5y_frac"], u[0]),
         loss_per_10000_km_frac=_draw(e["loss_per_10000_km_frac"], u[1]),

@@ -1,0 +1,87 @@
+"""Policies on one vehicle's representative year: dispatch, bill, duty and exposures at falling capacity."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from models.bill import bill_money_per_year
+from models.dispatch import Dispatched, changed_days_frac, dispatch, duty_of
+from models.domain import Duty, FloatArray, Policy
+from models.exposure import LEVELS, year_exposures
+from pipelines.steps.decide_types import PolicyYear, VehicleInputs
+
+
+class _Cache:
+    """Exposures by the content of a dispatch: homes that cannot export have many policies of the same duty."""
+
+    def __init__(self, inputs: VehicleInputs) -> None:
+        self._inputs = inputs
+        self._known: dict[bytes, tuple[Duty, dict[str, FloatArray], dict[str, float]]] = {}
+
+    def of(self, done: tuple[Dispatched, ...]) -> tuple[Duty, dict[str, FloatArray], dict[str, float]]:
+        """Duty at full capacity, law -> (levels, 12, k), law -> share outside its range."""
+        h = hashlib.sha256()
+        for d in done:
+            for a in (d.energy_kwh, d.drive_kwh, d.away_charge_kwh, d.charge_kwh, d.export_kwh):
+                h.update(np.ascontiguousarray(a).tobytes())
+        key = h.digest()
+        if key not in self._known:
+            self._known[key] = self._make(done)
+        return self._known[key]
+
+    def _make(self, done: tuple[Dispatched, ...]) -> tuple[Duty, dict[str, FloatArray], dict[str, float]]:
+        i = self._inputs
+        duties = [duty_of(d, i.year, i.pack) for d in done]
+        by_level = [year_exposures(duty, i.pack, i.laws) for duty in duties]
+        stacked = {law.law_id: np.stack([e[law.law_id] for e in by_level]) for law in i.laws}
+        outside = {law.law_id: law.range_check(duties[0], i.pack).outside_frac for law in i.laws}
+        return duties[0], stacked, outside
+
+
+def run_policies(inputs: VehicleInputs) -> tuple[PolicyYear, ...]:
+    """Every policy, dispatched at each capacity of `LEVELS`; in the order of the policies."""
+    cache = _Cache(inputs)
+    full: dict[str, Dispatched] = {}
+    out: list[PolicyYear] = []
+    for policy in inputs.policies:
+        done = tuple(
+            dispatch(inputs.year, policy, inputs.charger, inputs.tariff, inputs.pack, level) for level in LEVELS
+        )
+        full[policy.policy_id] = done[0]
+        duty, exposures, outside = cache.of(done)
+        out.append(_policy_year(inputs, policy, done[0], duty, exposures, outside, full))
+    return tuple(out)
+
+
+def _policy_year(
+    inputs: VehicleInputs,
+    policy: Policy,
+    done: Dispatched,
+    duty: Duty,
+    exposures: dict[str, FloatArray],
+    outside: dict[str, float],
+    full: dict[str, Dispatched],
+) -> PolicyYear:
+    uncapped = full.get(policy.uncapped_policy_id)
+    rate = np.abs(duty.current_a.sum(axis=1)) / duty.capacity_ah
+    flowing = rate[rate > 1e-4]
+    return PolicyYear(
+        policy=policy,
+        export_kwh=done.export_kwh_per_year,
+        export_hours=done.export_hours_per_year,
+        charge_kwh=done.charge_kwh_per_year,
+        full_cycles=done.throughput_kwh_per_year / inputs.pack.usable_kwh,
+        mean_soc_frac=done.mean_soc_frac,
+        bill_money=bill_money_per_year(done, inputs.year),
+        outage_hours=done.outage_hours,
+        outage_hours_bridged=done.outage_bridged_hours,
+        unserved_drive_kwh=done.unserved_drive_kwh,
+        drive_kwh=float(inputs.year.drive_kwh.sum()),
+        cap_changed_days_frac=None if uncapped is None else changed_days_frac(done, uncapped),
+        temp_mean_c=float(duty.temp_c.mean()),
+        c_rate_p95=float(np.quantile(flowing, 0.95)) if flowing.size else 0.0,
+        exposures=exposures,
+        outside_frac=outside,
+    )
