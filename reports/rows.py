@@ -6,44 +6,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 
-from models.domain import Contract, Policy
-
-
-@dataclass(frozen=True)
-class VehicleRow:
-    """One row of ``core_vehicle``."""
-
-    vehicle_id: str
-    vehicle_type: str
-    cell_id: str
-    usable_kwh: float
-    production_month: date | None
-    in_service_date: date
-    market: str
-    contract_id: str
-    consumption_wh_per_km: float
-    certified_worst_wh_per_km: float
-    home_id: str
-    list_price_money: float | None
-    currency: str
-    cohort_id: str
-    assumed: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class HomeRow:
-    """One row of ``core_home``."""
-
-    home_id: str
-    time_zone: str
-    tariff_id: str
-    charger_id: str
-    load_series_id: str
-    price_series_id: str
-    air_series_id: str
-    assumed: tuple[str, ...] = ()
+from models.domain import Contract, Home, Policy, Vehicle
 
 
 @dataclass(frozen=True)
@@ -285,13 +250,13 @@ class Habits:
 class VehicleData:
     """All that one driver page shows."""
 
-    vehicle: VehicleRow
+    vehicle: Vehicle
     state: StateRow
     contract: Contract | None
     policies: dict[str, Policy]
     vehicle_label: str = ""
     cell_label: str = ""
-    home: HomeRow | None = None
+    home: Home | None = None
     forecasts: tuple[ForecastRow, ...] = ()
     members: tuple[MemberRow, ...] = ()
     warranties: tuple[WarrantyRow, ...] = ()

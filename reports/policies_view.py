@@ -1,0 +1,166 @@
+"""Policies of one vehicle as a reader sees them: names, paired differences, headings; for driver and fleet pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.domain import BASELINE_POLICY
+from reports import text as t
+from reports.rows import ForecastRow, PolicyRow, ValueRow, VehicleData, WarrantyRow
+
+SCHEDULE = "yearly"
+REFERENCE = "For comparison"
+LESS = "Less wear than without export"
+SAME = "No clear difference"
+MORE = "More wear than without export"
+GROUPS = (REFERENCE, LESS, SAME, MORE)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One setting of one vehicle with everything known about it; what is missing is None."""
+
+    policy_id: str
+    label: str
+    setting: PolicyRow | None
+    horizon: ForecastRow | None
+    eight: ForecastRow | None
+    warranty: WarrantyRow | None
+    value: ValueRow | None
+    recommended: bool
+    capped: bool
+
+    @property
+    def group(self) -> str:
+        """Under which heading it stands: an interval that includes zero is no clear difference."""
+        if self.policy_id == BASELINE_POLICY or self.horizon is None:
+            return REFERENCE
+        return difference_heading(self.horizon.diff_p10_pp, self.horizon.diff_p90_pp)
+
+    @property
+    def wear(self) -> str:
+        """Paired extra fade at the horizon, for a driver."""
+        return "reference" if self.policy_id == BASELINE_POLICY else _points(self.horizon)
+
+    @property
+    def wear_range(self) -> str:
+        """Its interval."""
+        return "" if self.policy_id == BASELINE_POLICY else _range(self.horizon)
+
+    @property
+    def wear_eight(self) -> str:
+        """The same after eight years."""
+        return "reference" if self.policy_id == BASELINE_POLICY else _points(self.eight)
+
+    @property
+    def wear_eight_range(self) -> str:
+        """Its interval."""
+        return "" if self.policy_id == BASELINE_POLICY else _range(self.eight)
+
+    @property
+    def saved(self) -> str:
+        """Bill saved a year against the baseline."""
+        if self.policy_id == BASELINE_POLICY:
+            return "reference"
+        if self.value is None or not t.known(self.value.bill_saved_money_per_year):
+            return t.UNKNOWN
+        return t.money(self.value.bill_saved_money_per_year, self.value.currency)
+
+    @property
+    def cover(self) -> str:
+        """Years of cover left."""
+        return t.UNKNOWN if self.warranty is None else t.years(self.warranty.cover_end_years)
+
+    @property
+    def breach(self) -> str:
+        """Probability that a breach is found within cover."""
+        return t.UNKNOWN if self.warranty is None else t.chance(self.warranty.breach_frac)
+
+    @property
+    def breach_range(self) -> str:
+        """Its range over the models."""
+        if self.warranty is None:
+            return ""
+        return t.chance_range(self.warranty.breach_low_frac, self.warranty.breach_high_frac)
+
+
+def difference_heading(low_pp: float, high_pp: float) -> str:
+    """Heading of a paired difference.
+
+    >>> difference_heading(-0.1, 1.2), difference_heading(0.2, 1.2), difference_heading(-1.0, -0.2)
+    ('No clear difference', 'More wear than without export', 'Less wear than without export')
+    """
+    if low_pp <= 0 <= high_pp:
+        return SAME
+    return MORE if low_pp > 0 else LESS
+
+
+def _points(row: ForecastRow | None) -> str:
+    return t.UNKNOWN if row is None else f"{t.points(row.diff_p50_pp)} points"
+
+
+def _range(row: ForecastRow | None) -> str:
+    return "" if row is None else t.points_range(row.diff_p10_pp, row.diff_p90_pp)
+
+
+def label_of(data_policies: dict[str, object], policy_id: str) -> str:
+    """A policy's label, its name in words where it has none."""
+    policy = data_policies.get(policy_id)
+    return getattr(policy, "label", "") or t.words(policy_id)
+
+
+def options_of(v: VehicleData) -> tuple[Option, ...]:
+    """All settings of a vehicle in the policies' own order, the baseline first."""
+    horizon = max((f.year for f in v.forecasts), default=0)
+    eight = min(8, horizon)
+    at = {(f.policy_id, f.year): f for f in v.forecasts}
+    warranties = {
+        w.policy_id: w
+        for w in v.warranties
+        if w.contract_id == v.vehicle.contract_id and w.test_schedule == schedule_of(v)
+    }
+    last_value = max((x.year for x in v.values), default=0)
+    values = {x.policy_id: x for x in v.values if x.year == last_value}
+    settings = {s.policy_id: s for s in v.settings}
+    named = list(dict.fromkeys([*v.policies, *settings, *(f.policy_id for f in v.forecasts)]))
+    present = [p for p in named if (p, horizon) in at or p in settings]
+    present.sort(key=lambda p: p != BASELINE_POLICY)
+    out: list[Option] = []
+    for policy_id in present:
+        setting = settings.get(policy_id)
+        policy = v.policies.get(policy_id)
+        out.append(
+            Option(
+                policy_id=policy_id,
+                label=label_of(dict(v.policies), policy_id),
+                setting=setting,
+                horizon=at.get((policy_id, horizon)),
+                eight=at.get((policy_id, eight)),
+                warranty=warranties.get(policy_id),
+                value=values.get(policy_id),
+                recommended=setting is not None and setting.recommended,
+                capped=bool(policy and policy.caps),
+            )
+        )
+    return tuple(out)
+
+
+def schedule_of(v: VehicleData) -> str:
+    """The test schedule shown: yearly where it was computed, else the first there is."""
+    names = sorted({w.test_schedule for w in v.warranties})
+    return SCHEDULE if SCHEDULE in names or not names else names[0]
+
+
+def horizon_years(v: VehicleData) -> int:
+    """Years that the forecast reaches. [a]"""
+    return max((f.year for f in v.forecasts), default=0)
+
+
+def option(options: tuple[Option, ...], policy_id: str) -> Option | None:
+    """One setting by name."""
+    return next((o for o in options if o.policy_id == policy_id), None)
+
+
+def recommended_option(options: tuple[Option, ...]) -> Option | None:
+    """The recommended setting, if the night chose one."""
+    return next((o for o in options if o.recommended), None)
