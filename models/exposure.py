@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 import numpy as np
 
@@ -100,3 +101,45 @@ def twelve_periods(daily: FloatArray) -> FloatArray:
     low = np.minimum(edges.astype(np.int64), days - 1)
     at_edges = total[low] + (edges - low)[:, None] * daily[low]
     return np.diff(at_edges, axis=0) * (DAYS_PER_YEAR / days)
+
+
+def fill_days(days: np.ndarray, values: FloatArray, life_days: int, in_service: date) -> tuple[FloatArray, float]:
+    """Exposures of every day of a life: logged days as they are, others by the mean of their calendar month.
+
+    A calendar month without a logged day is interpolated between its neighbours around the year.
+
+    Parameters
+    ----------
+    days
+        Logged days since the in-service day, increasing, shape (n,). [d]
+    values
+        Their exposures, shape (n, k).
+    life_days
+        Days from the in-service day to the as-of day, both included. [d]
+    in_service
+        The in-service day.
+
+    Returns
+    -------
+    tuple[FloatArray, float]
+        Shape (life_days, k), and the share of days that was filled. [1]
+
+    Limits
+    ------
+    Driving and climate of the time before the logs are taken to be those of the logs.
+    """
+    out = np.zeros((life_days, values.shape[1]))
+    if days.shape[0] == 0:
+        return out, 1.0
+    start = np.datetime64(in_service, "D")
+    every = start + np.arange(life_days)
+    month = every.astype("datetime64[M]").astype(np.int64) % MONTHS
+    seen = month[days]
+    known = np.unique(seen)
+    means = np.stack([values[seen == m].mean(axis=0) for m in known])
+    around = np.concatenate([known - MONTHS, known, known + MONTHS])
+    means = np.concatenate([means, means, means])
+    by_month = np.stack([np.interp(np.arange(MONTHS), around, means[:, k]) for k in range(values.shape[1])], axis=1)
+    out[:] = by_month[month]
+    out[days] = values
+    return out, 1.0 - days.shape[0] / life_days

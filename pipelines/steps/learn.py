@@ -1,0 +1,299 @@
+"""Learn: exposures of the past, a history for every vehicle, fits of every cohort and law, the learned residual.
+
+Exposures of a vehicle are computed again only where the version of a law or of its duty changed; each batch of
+vehicles commits, so that a broken backfill goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from models.domain import FloatArray, History, Pack, Readings, Vehicle
+from models.evidence import MIN_READINGS, Z80, FleetFit, fit_fleet, predict_marginal
+from models.exposure import fill_days, monthly
+from models.fleet import CohortFit
+from models.laws.base import Law
+from models.laws.registry import laws_for
+from models.learned.conformal import HORIZON_EDGES_DAYS
+from models.learned.residual import ResidualModel, feature_row, fit_residual, residual_terms
+from models.packs import pack_of
+from pipelines.settings import Settings
+from pipelines.steps.fleet import load_vehicles
+from pipelines.steps.history import load_duty, load_readings
+from warehouse.store import Warehouse
+
+AS_DRIVEN = "as_driven"
+_BATCH = 50
+_WHERE = "vehicle_id = ? AND law_id = ? AND policy_id = ?"
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What a night learned, for the decide step.
+
+    Parameters
+    ----------
+    histories
+        Vehicle -> history (vehicles without any logged day have none).
+    fits
+        (cohort, law) -> fit, with its evidence weight.
+    laws
+        Cohort -> members of its ensemble, in their fixed order.
+    residual
+        Learned residual; says why where it stands aside.
+    outside
+        Vehicle -> law -> share of the recorded exposure outside the law's range. [1]
+    shifts
+        Vehicle -> what the learned residual adds to its capacity [1], and why.
+    computed
+        Vehicles whose exposures were computed in this run.
+    """
+
+    histories: dict[str, History]
+    fits: dict[tuple[str, str], CohortFit]
+    laws: dict[str, tuple[Law, ...]]
+    residual: ResidualModel
+    outside: dict[str, dict[str, float]]
+    shifts: dict[str, tuple[float, str]]
+    computed: int
+
+    @property
+    def sentence(self) -> str:
+        """What was done, for the night's summary."""
+        readings = sum(h.readings.days.shape[0] for h in self.histories.values())
+        return (
+            f"{len(self.histories)} vehicles ({self.computed} with new exposures), {readings} capacity readings, "
+            f"{len(self.fits)} fits in {len(self.laws)} cohorts; learned residual {self.residual.reason}."
+        )
+
+    def vehicle_shrinkage(self, vehicle_id: str) -> float:
+        """Posterior over prior spread of the vehicle's own offset, least over laws: 1 = nothing was learned of it."""
+        cohort = self.histories[vehicle_id].cohort_id
+        return min(self.fits[cohort, law.law_id].vehicle_shrinkage(vehicle_id) for law in self.laws[cohort])
+
+
+def learn(wh: Warehouse, settings: Settings) -> Learned:
+    """Bring exposures up to date, fit, and write ``core_exposure_day``, ``out_fit`` and ``out_residual``.
+
+    Raises
+    ------
+    warehouse.store.WarehouseError
+        A table cannot be read or written.
+    """
+    as_of, vehicles = wh.as_of(), load_vehicles(wh)
+    logged = {row[0] for row in wh.rows("SELECT DISTINCT vehicle_id FROM core_duty_step ORDER BY vehicle_id")}
+    vehicles = {v: x for v, x in vehicles.items() if v in logged and x.in_service_date <= as_of}
+    laws: dict[str, tuple[Law, ...]] = {}
+    for vehicle in vehicles.values():
+        if vehicle.cohort_id not in laws:
+            laws[vehicle.cohort_id] = laws_for(vehicle.cell_id, settings.home)
+    computed = update_exposures(wh, settings, vehicles, laws)
+    histories: dict[str, History] = {}
+    outside: dict[str, dict[str, float]] = {}
+    for vehicle_id, vehicle in vehicles.items():
+        members = laws[vehicle.cohort_id]
+        histories[vehicle_id], outside[vehicle_id] = load_history(wh, vehicle, members, as_of)
+    fleet = fit_fleet(histories, laws, settings.home)
+    duty = {v: _duty_features(wh, v, as_of) for v in sorted({h.vehicle_id for h in fleet.held_out})}
+    weights = {c: fleet.weight(c) for c in laws}
+    residual = fit_residual(fleet.held_out, weights, duty, residual_terms(settings.home))
+    shifts = {v: _shift(wh, h, fleet, laws[h.cohort_id], residual, as_of) for v, h in histories.items()}
+    with wh.transaction():
+        wh.write("out_fit", _frame(wh, "out_fit", fit_rows(fleet, histories)))
+        wh.write("out_residual", _frame(wh, "out_residual", residual_rows(residual)))
+    return Learned(histories, fleet.fits, laws, residual, outside, shifts, computed)
+
+
+def update_exposures(
+    wh: Warehouse, settings: Settings, vehicles: Mapping[str, Vehicle], laws: Mapping[str, Sequence[Law]]
+) -> int:
+    """Compute exposures where the version of a law or a duty changed; returns how many vehicles were touched."""
+    versions = dict(wh.rows("SELECT vehicle_id, version FROM meta_state WHERE subject = 'history' ORDER BY vehicle_id"))
+    stored: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    for vehicle_id, law_id, law_version, duty_version in wh.rows(
+        "SELECT DISTINCT vehicle_id, law_id, law_version, duty_version FROM core_exposure_day "
+        "WHERE policy_id = ? ORDER BY ALL",
+        [AS_DRIVEN],
+    ):
+        stored.setdefault((vehicle_id, law_id), set()).add((law_version, duty_version))
+    todo: list[tuple[Vehicle, Pack, str, list[Law]]] = []
+    for vehicle_id, vehicle in vehicles.items():
+        pack = pack_of(vehicle, settings.home)
+        version = _duty_version(versions.get(vehicle_id, ""), pack)
+        members = laws[vehicle.cohort_id]
+        dirty = [law for law in members if stored.get((vehicle_id, law.law_id)) != {(law.version, version)}]
+        known = {law.law_id for law in members}
+        for gone in sorted(law_id for v, law_id in stored if v == vehicle_id and law_id not in known):
+            wh.con.execute(f"DELETE FROM core_exposure_day WHERE {_WHERE}", [vehicle_id, gone, AS_DRIVEN])  # noqa: S608
+        if dirty:
+            todo.append((vehicle, pack, version, dirty))
+    for start in range(0, len(todo), _BATCH):
+        batch = todo[start : start + _BATCH]
+        duties = [load_duty(wh, vehicle, pack) for vehicle, pack, _, _ in batch]
+        with ThreadPoolExecutor(settings.workers) as pool:
+            jobs = [(duty, pack, law) for duty, (_, pack, _, dirty) in zip(duties, batch, strict=True) for law in dirty]
+            results = iter(list(pool.map(lambda j: (j[2].exposures(j[0], j[1]), j[2].range_check(j[0], j[1])), jobs)))
+        with wh.transaction():
+            for duty, (vehicle, _, version, dirty) in zip(duties, batch, strict=True):
+                for law in dirty:
+                    exposures, checked = next(results)
+                    first = duty.start_utc.astype("datetime64[D]")
+                    days = first + np.arange(exposures.shape[0])
+                    frame = pl.DataFrame(
+                        {
+                            "day": days,
+                            "exposures": pl.Series(exposures).arr.to_list(),
+                        }
+                    ).with_columns(
+                        vehicle_id=pl.lit(vehicle.vehicle_id),
+                        law_id=pl.lit(law.law_id),
+                        policy_id=pl.lit(AS_DRIVEN),
+                        law_version=pl.lit(law.version),
+                        duty_version=pl.lit(version),
+                        outside_frac=pl.lit(checked.outside_frac),
+                    )
+                    wh.write("core_exposure_day", frame, _WHERE, [vehicle.vehicle_id, law.law_id, AS_DRIVEN])
+    return len(todo)
+
+
+def _duty_version(history_version: str, pack: Pack) -> str:
+    h = hashlib.sha256(history_version.encode())
+    scalars = {n: getattr(pack, n) for n in Pack.__dataclass_fields__ if n != "ocv"}
+    h.update(repr(sorted(scalars.items())).encode())
+    h.update(pack.ocv.ocv_v.tobytes())
+    return h.hexdigest()[:16]
+
+
+def load_history(wh: Warehouse, vehicle: Vehicle, laws: Sequence[Law], as_of: date) -> tuple[History, dict[str, float]]:
+    """A vehicle's life from in-service to the as-of day in months, days without logs filled by calendar month.
+
+    Returns
+    -------
+    tuple[History, dict[str, float]]
+        The history, and law -> share of the recorded exposure outside its range.
+    """
+    life = (as_of - vehicle.in_service_date).days + 1
+    exposures: dict[str, FloatArray] = {}
+    outside: dict[str, float] = {}
+    share, period_days = 1.0, np.empty(0)
+    for law in laws:
+        frame = wh.read(
+            f"SELECT day, exposures, outside_frac FROM core_exposure_day WHERE {_WHERE} AND day BETWEEN ? AND ? "  # noqa: S608
+            "ORDER BY day",
+            [vehicle.vehicle_id, law.law_id, AS_DRIVEN, vehicle.in_service_date, as_of],
+        )
+        k = len(law.exposure_names)
+        days = (frame["day"] - vehicle.in_service_date).dt.total_days().to_numpy().astype(np.int64)
+        values = frame["exposures"].explode().to_numpy().reshape(-1, k) if frame.height else np.zeros((0, k))
+        daily, share = fill_days(days, values, life, vehicle.in_service_date)
+        exposures[law.law_id], period_days = monthly(daily, 0)
+        outside[law.law_id] = float(frame["outside_frac"][0]) if frame.height else 0.0
+    readings = _until(load_readings(wh, vehicle), float(life))
+    history = History(vehicle.vehicle_id, vehicle.cohort_id, period_days, exposures, readings, share)
+    return history, outside
+
+
+def _until(readings: Readings, days: float) -> Readings:
+    keep = (readings.days >= 0.0) & (readings.days <= days)
+    return Readings(
+        readings.days[keep], readings.soh_frac[keep], readings.sigma_frac[keep], readings.bms_reported[keep]
+    )
+
+
+def _duty_features(wh: Warehouse, vehicle_id: str, as_of: date) -> dict[str, float]:
+    frame = wh.read(
+        "SELECT temp_c, cell_soc_start_frac, abs(cell_soc_end_frac - cell_soc_start_frac) AS swing, step_minutes "
+        "FROM core_duty_step WHERE vehicle_id = ? AND step_utc < ? ORDER BY step_utc",
+        [vehicle_id, as_of + timedelta(days=1)],
+    )
+    years = float(frame["step_minutes"].to_numpy().sum()) / (60 * 24 * 365.25)
+    return {
+        "full_cycles_per_year": float(np.nansum(frame["swing"].to_numpy())) / 2.0 / max(years, 1e-9),
+        "mean_temp_c": float(np.nanmean(frame["temp_c"].to_numpy())),
+        "mean_soc_frac": float(np.nanmean(frame["cell_soc_start_frac"].to_numpy())),
+    }
+
+
+def _shift(
+    wh: Warehouse, history: History, fleet: FleetFit, laws: Sequence[Law], residual: ResidualModel, as_of: date
+) -> tuple[float, str]:
+    if not residual.used:
+        return 0.0, residual.reason
+    age = float(history.period_days.sum())
+    anchored = history.readings.days[~history.readings.bms_reported]
+    if anchored.shape[0] < MIN_READINGS:
+        return 0.0, f"withdrawn to the laws: fewer than {MIN_READINGS} readings of its own"
+    fits = [fleet.fits[history.cohort_id, law.law_id] for law in laws]
+    at, sigma = np.array([age]), np.zeros(1)
+    said = [predict_marginal(f, history, law, at, sigma)[0][0] for f, law in zip(fits, laws, strict=True)]
+    loss = 1.0 - float(np.dot(said, [f.weight for f in fits]))
+    years = (age - float(anchored.max())) / 365.25
+    return residual.shift_frac(feature_row(age / 365.25, years, loss, _duty_features(wh, history.vehicle_id, as_of)))
+
+
+def fit_rows(fleet: FleetFit, histories: Mapping[str, History]) -> list[dict[str, Any]]:
+    """Rows of ``out_fit``: prior and posterior of every parameter, how far it shrank, weight and held-out scores."""
+    rows = []
+    for (cohort_id, law_id), fit in fleet.fits.items():
+        vehicles = sum(h.cohort_id == cohort_id for h in histories.values())
+        note = "" if fit.readings else "prior only: no capacity reading in this cohort"
+        for name, prior, mean, sd in zip(
+            fit.names, fit.prior_sigma, fit.mean, np.sqrt(np.diag(fit.covariance)), strict=True
+        ):
+            rows.append(
+                {
+                    "cohort_id": cohort_id,
+                    "law_id": law_id,
+                    "parameter": name,
+                    "prior_value": 0.0,
+                    "prior_sigma": float(prior),
+                    "value": float(mean),
+                    "low": float(mean - Z80 * sd),
+                    "high": float(mean + Z80 * sd),
+                    "shrinkage": float(sd / prior),
+                    "readings": fit.readings,
+                    "vehicles": vehicles,
+                    "weight": fit.weight,
+                    "heldout_rmse_pp": fit.heldout_rmse_pp,
+                    "heldout_inside_80_frac": fit.heldout_inside_80_frac,
+                    "note": note,
+                }
+            )
+    return rows
+
+
+def residual_rows(residual: ResidualModel) -> list[dict[str, Any]]:
+    """Rows of ``out_residual``: the fleet, then each bin of horizon with its conformal half width."""
+    conformal = residual.conformal
+    row = {
+        "scope": "fleet",
+        "groups": residual.groups,
+        "readings": residual.readings,
+        "used": residual.used,
+        "reason": residual.reason,
+        "rmse_laws_pp": residual.rmse_laws_pp,
+        "rmse_learned_pp": residual.rmse_learned_pp,
+        "half_width_pp": None,
+        "inside_80_frac": None if conformal is None else conformal.inside_frac,
+    }
+    rows = [row]
+    if conformal is not None:
+        for b, (groups, width) in enumerate(zip(conformal.groups, conformal.widths_frac, strict=True)):
+            low, high = HORIZON_EDGES_DAYS[b : b + 2]
+            name = f"{low:.0f} to {high:.0f} days ahead" if np.isfinite(high) else f"over {low:.0f} days ahead"
+            few = "too few vehicles: the laws' interval stands" if np.isnan(width) else "group-wise conformal interval"
+            more = {"scope": name, "groups": groups, "reason": few, "inside_80_frac": None}
+            rows.append(row | more | {"half_width_pp": None if np.isnan(width) else 100.0 * float(width)})
+    return rows
+
+
+def _frame(wh: Warehouse, table: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=wh.registry.schema(table))
