@@ -241,9 +241,7 @@ def _unrivalled(shift: dict[int, int], first: IntArray, last: IntArray, samples:
     out: dict[int, int] = {}
     for g, move in shift.items():
         a0, a1 = samples.time_us[first[g]], samples.time_us[last[g]]
-        rival = any(
-            h != g and samples.time_us[first[h]] <= a1 and samples.time_us[last[h]] >= a0 for h in shift
-        )
+        rival = any(h != g and samples.time_us[first[h]] <= a1 and samples.time_us[last[h]] >= a0 for h in shift)
         if not rival:
             out[g] = move
     return out

@@ -25,6 +25,8 @@ class Integral:
         By run, shape (r, 2). [A.h], [kWh], [kWh]
     covered_s
         Time integrated in each step, shape (n,). [s]
+    square_a2s
+        Integral of the squared current over each step, shape (n,). [A².s]
     interval_ah
         Charge between each accepted sample and the next, positive charging, NaN across a gap, shape (m - 1,). [A.h]
     run_start_us, run_end_us
@@ -37,6 +39,7 @@ class Integral:
     run_kwh: FloatArray
     run_meter_kwh: FloatArray
     covered_s: FloatArray
+    square_a2s: FloatArray
     interval_ah: FloatArray
     run_start_us: IntArray
     run_end_us: IntArray
@@ -80,7 +83,7 @@ def _interval(y0, y1, length, t0, first_us, step_us, use, run, whole, by_step, b
 @njit(cache=True, nogil=True)
 def _integrate(
     time_us, current, power_w, meter_kw, run, run_use, joined, first_us, step_us, step_ah, step_wh, run_ah, run_wh,
-    run_meter, covered_s, interval_ah, start_us, end_us,
+    run_meter, covered_s, square_a2s, interval_ah, start_us, end_us,
 ):  # fmt: skip  # pragma: no cover
     none = np.empty((0, 0, 2))
     use = np.empty(2, np.int64)
@@ -109,11 +112,13 @@ def _integrate(
             if i0 * i1 < 0:
                 edge = t0 + np.int64(length * (i0 / (i0 - i1)) * 1e6)
             end_us[r0], start_us[r1] = edge, edge
+        square = (i0 * i0 + i0 * i1 + i1 * i1) / 3.0
         k0, k1 = (t0 - first_us) // step_us, (t1 - first_us) // step_us
         for k in range(max(k0, 0), min(k1, covered_s.shape[0] - 1) + 1):
             lo = max(t0, first_us + k * step_us)
             hi = min(t1, first_us + (k + 1) * step_us)
             covered_s[k] += (hi - lo) * 1e-6
+            square_a2s[k] += square * (hi - lo) * 1e-6
 
 
 def integrate(samples: Samples, runs: Runs, first_us: int, steps: int, step_minutes: int) -> Integral:
@@ -134,14 +139,15 @@ def integrate(samples: Samples, runs: Runs, first_us: int, steps: int, step_minu
     power_w = samples.voltage_v[index] * current
     out = Integral(
         np.zeros((steps, len(Use), 2)), np.zeros((steps, len(Use), 2)), np.zeros((r, 2)), np.zeros((r, 2)),
-        np.zeros((r, 2)), np.zeros(steps), np.zeros(max(m - 1, 0)), np.zeros(r, np.int64), np.zeros(r, np.int64),
+        np.zeros((r, 2)), np.zeros(steps), np.zeros(steps), np.zeros(max(m - 1, 0)), np.zeros(r, np.int64),
+        np.zeros(r, np.int64),
     )  # fmt: skip
     if m:
         out.run_start_us[0], out.run_end_us[-1] = time_us[0], time_us[-1]
         _integrate(
             time_us, current, power_w, samples.power_kw[index], runs.run, runs.use.astype(np.int64), runs.joined,
             first_us, step_us, out.step_ah, out.step_kwh, out.run_ah, out.run_kwh, out.run_meter_kwh, out.covered_s,
-            out.interval_ah, out.run_start_us, out.run_end_us,
+            out.square_a2s, out.interval_ah, out.run_start_us, out.run_end_us,
         )  # fmt: skip
         np.multiply(out.step_kwh, 1e-3, out=out.step_kwh)
         np.multiply(out.run_kwh, 1e-3, out=out.run_kwh)

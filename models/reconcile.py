@@ -1,0 +1,212 @@
+"""Sessions of a vehicle whose samples are logged: from runs, across gaps, and matched with the sessions logged beside."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from models.domain import BoolArray, FloatArray, IntArray, Pack, Use
+from models.integral import IN, OUT, Integral
+from models.sessions import KINDS, US_PER_HOUR, Finding, RawSession, Rules, Runs, Samples, Session, stamp
+
+NAN = float("nan")
+
+
+def interp_known(at_us: IntArray, time_us: IntArray, value: FloatArray) -> FloatArray:
+    """Linear interpolation between known values, held beyond them; NaN where nothing is known."""
+    known = np.isfinite(value)
+    if not known.any():
+        return np.full(at_us.shape, np.nan)
+    origin = int(time_us[0])
+    return np.interp((at_us - origin) * 1e-6, (time_us[known] - origin) * 1e-6, value[known])
+
+
+def _means(value: FloatArray, first: IntArray, last: IntArray) -> FloatArray:
+    """Mean of the known values from first to last (inclusive), NaN where none is known."""
+    known = np.isfinite(value)
+    total = np.concatenate(([0.0], np.cumsum(np.where(known, value, 0.0))))
+    count = np.concatenate(([0], np.cumsum(known)))
+    n = count[last + 1] - count[first]
+    return np.where(n > 0, (total[last + 1] - total[first]) / np.maximum(n, 1), np.nan)
+
+
+def sessions_of_samples(
+    samples: Samples, runs: Runs, integral: Integral, pack: Pack, rule: Rules, consumption_wh_per_km: float
+) -> list[Session]:
+    """One session a run, and one for each gap across which SOC or odometer changed; in order of their starts."""
+    index, r = runs.index, runs.use.shape[0]
+    if r == 0:
+        return []
+    start, end = integral.run_start_us, integral.run_end_us
+    soc0, soc1 = (interp_known(t, samples.time_us, samples.soc_frac) for t in (start, end))
+    km0, km1 = (interp_known(t, samples.time_us, samples.odometer_km) for t in (start, end))
+    temp = _means(samples.battery_temp_c[index], runs.first, runs.last)
+    metered = np.isfinite(samples.power_kw[index])
+    has_meter = np.array([bool(metered[a : b + 1].any()) for a, b in zip(runs.first, runs.last, strict=True)])
+    plugged, away, guessed = _plugged(samples, runs, integral, has_meter, rule)
+    out: list[Session] = []
+    for k in range(r):
+        use = Use(int(runs.use[k]))
+        flags: list[str] = []
+        distance = 0.0
+        ah, kwh, meter = integral.run_ah[k], integral.run_kwh[k], integral.run_meter_kwh[k]
+        if use is Use.DRIVE:
+            distance = float(km1[k] - km0[k])
+            if not np.isfinite(distance):
+                distance = max(float(kwh[OUT] - kwh[IN]), 0.0) * 1000.0 / consumption_wh_per_km
+                flags.append("distance_modelled")
+        if away[k]:
+            flags.append("away_charge")
+        if guessed[k]:
+            flags.append("plugged_inferred")
+        if ah.sum() == 0 and use is not Use.REST:
+            flags.append("no_energy")
+        ref = int(samples.ref[index[runs.first[k]]])
+        out.append(
+            Session(
+                session_ref=samples.refs[ref] if ref >= 0 else "",
+                kind=KINDS[int(use)],
+                start_us=int(start[k]),
+                end_us=int(end[k]),
+                energy_in_battery_kwh=float(kwh[IN]),
+                energy_out_battery_kwh=float(kwh[OUT]),
+                energy_in_meter_kwh=float(meter[IN]) if has_meter[k] else NAN,
+                energy_out_meter_kwh=float(meter[OUT]) if has_meter[k] else NAN,
+                soc_start_frac=float(soc0[k]),
+                soc_end_frac=float(soc1[k]),
+                soc_inferred=False,
+                temp_mean_c=float(temp[k]),
+                plugged=bool(plugged[k]),
+                distance_km=distance,
+                samples=int(runs.last[k] - runs.first[k] + 1),
+                flags=tuple(flags),
+            )
+        )
+    out += _gap_sessions(samples, runs, pack, rule, consumption_wh_per_km)
+    return sorted(out, key=lambda s: (s.start_us, s.end_us, s.kind))
+
+
+def _plugged(
+    samples: Samples, runs: Runs, integral: Integral, has_meter: BoolArray, rule: Rules
+) -> tuple[BoolArray, BoolArray, BoolArray]:
+    """Whether each run was plugged in at home, was a charge away from home, and whether a rest's plug is inferred.
+
+    A charge is away when stronger than a home outlet, or without a meter in a log that otherwise has one. A rest is
+    plugged when it bears a session name, or when the stay between two drives holds a charge or export at home.
+    """
+    use = runs.use
+    active = (use == Use.CHARGE) | (use == Use.EXPORT)
+    hours = np.maximum((integral.run_end_us - integral.run_start_us) / US_PER_HOUR, 1e-9)
+    power = integral.run_kwh.max(axis=1) / hours
+    metered_share = float(has_meter[active].mean()) if active.any() else 0.0
+    unmetered = ~has_meter & (metered_share > 0.5)
+    away = (use == Use.CHARGE) & ((power > rule("cut", "home_charge_kw")) | unmetered)
+    home = active & ~away
+    stay = np.cumsum(use == Use.DRIVE)
+    at_home = np.zeros(int(stay[-1]) + 1, dtype=bool)
+    at_home[stay[home]] = True
+    rest = use == Use.REST
+    named = rest & (samples.ref[runs.index[runs.first]] >= 0)
+    guessed = rest & ~named & at_home[stay]
+    return home | named | guessed, away, guessed
+
+
+def _gap_sessions(samples: Samples, runs: Runs, pack: Pack, rule: Rules, consumption_wh_per_km: float) -> list[Session]:
+    """What happened where nothing was logged: a drive or a charge by the change of SOC and odometer across a gap."""
+    out: list[Session] = []
+    for i in np.flatnonzero(~runs.joined):
+        a, b = runs.index[i], runs.index[i + 1]
+        ends = np.array([samples.time_us[a], samples.time_us[b]])
+        soc = interp_known(ends, samples.time_us, samples.soc_frac)
+        km = interp_known(ends, samples.time_us, samples.odometer_km)
+        change = float(soc[1] - soc[0])
+        driven = float(km[1] - km[0])
+        least = rule("cut", "gap_soc_frac")
+        if not (abs(change) > least or driven > 1.0):
+            continue
+        kwh = abs(change) * pack.usable_kwh if np.isfinite(change) else driven * consumption_wh_per_km / 1000.0
+        charge = np.isfinite(change) and change > least
+        flags = ["gap", "charge_inferred" if charge else "drive_inferred"]
+        if not np.isfinite(driven):
+            driven = 0.0 if charge else kwh * 1000.0 / consumption_wh_per_km
+            flags += [] if charge else ["distance_modelled"]
+        out.append(
+            Session(
+                session_ref="",
+                kind="charge" if charge else "drive",
+                start_us=int(ends[0]),
+                end_us=int(ends[1]),
+                energy_in_battery_kwh=kwh if charge else 0.0,
+                energy_out_battery_kwh=0.0 if charge else kwh,
+                energy_in_meter_kwh=NAN,
+                energy_out_meter_kwh=NAN,
+                soc_start_frac=float(soc[0]),
+                soc_end_frac=float(soc[1]),
+                soc_inferred=False,
+                temp_mean_c=NAN,
+                plugged=False,
+                distance_km=driven,
+                samples=0,
+                flags=tuple(flags),
+            )
+        )
+    return out
+
+
+def _overlap(session: Session, raw: RawSession) -> int:
+    end = raw.end_us if raw.end_us is not None else session.end_us
+    return min(session.end_us, end) - max(session.start_us, raw.start_us)
+
+
+def match_logged(
+    sessions: list[Session], logged: list[RawSession], samples: Samples, rule: Rules
+) -> tuple[list[Session], list[RawSession], list[Finding]]:
+    """Match the sessions logged beside the samples with those cut from them.
+
+    Plug-in windows mark what lies inside as plugged; logged meter energies fill in where no sample has a meter, and a
+    difference above a tenth and half a kWh is flagged. Logged sessions in whose time there is no sample are returned.
+
+    Returns
+    -------
+    sessions, unmatched, findings
+    """
+    if not logged or not sessions:
+        return sessions, logged, []
+    out = list(sessions)
+    starts = np.array([s.start_us for s in out])
+    longest = max(s.end_us - s.start_us for s in out)
+    unmatched: list[RawSession] = []
+    differ: list[RawSession] = []
+    for raw in logged:
+        stop = raw.end_us if raw.end_us is not None else raw.start_us + 24 * US_PER_HOUR
+        lo = int(np.searchsorted(starts, raw.start_us - longest))
+        hi = int(np.searchsorted(starts, stop, side="right"))
+        inside = [i for i in range(lo, hi) if _overlap(out[i], raw) > 0.5 * (out[i].end_us - out[i].start_us)]
+        lo_s, hi_s = np.searchsorted(samples.time_us, [raw.start_us, stop])
+        if hi_s <= lo_s:
+            unmatched.append(raw)
+            continue
+        if raw.kind == "plugin":
+            for i in inside:
+                if out[i].kind != "drive":
+                    flags = tuple(f for f in out[i].flags if f != "plugged_inferred")
+                    out[i] = replace(out[i], plugged=True, flags=flags)
+        wanted = ("charge", "export") if raw.kind == "plugin" else (raw.kind,)
+        same = [i for i in inside if out[i].kind in wanted and out[i].samples > 0]
+        for name, kind in (("energy_in_meter_kwh", "charge"), ("energy_out_meter_kwh", "export")):
+            value = getattr(raw, name)
+            mine = [i for i in same if out[i].kind == kind]
+            if value is None or not mine:
+                continue
+            known = [getattr(out[i], name) for i in mine]
+            if all(np.isnan(v) for v in known):
+                if len(mine) == 1:
+                    out[mine[0]] = replace(out[mine[0]], **{name: value})
+            elif not any(np.isnan(v) for v in known) and abs(sum(known) - value) > max(0.5, 0.1 * abs(value)):
+                differ.append(raw)
+                out[mine[0]] = replace(out[mine[0]], flags=(*out[mine[0]].flags, "energy_disagrees"))
+    found = [Finding("energy_disagrees", len(differ), stamp(differ[0].start_us))] if differ else []
+    if unmatched:
+        found.append(Finding("session_without_samples", len(unmatched), stamp(unmatched[0].start_us)))
+    return out, unmatched, found
