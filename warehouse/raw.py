@@ -65,6 +65,25 @@ KIND_RULES: dict[str, Kind] = {
     "price": Kind("price_series_id", ("price_series_id", "time_utc"), "time_utc", "core_price_hour"),
     "air": Kind("air_series_id", ("air_series_id", "time_utc"), "time_utc", "core_air_hour"),
 }
+# Values outside are impossible, whatever the vehicle: the row is refused (a format may state narrower limits).
+LIMITS: dict[str, tuple[float, float, str]] = {
+    "voltage_v": (1.0, 1500.0, "V"),
+    "current_a": (-2000.0, 2000.0, "A"),
+    "soc_frac": (0.0, 1.0, "as a fraction"),
+    "battery_temp_c": (-50.0, 90.0, "degC"),
+    "ambient_c": (-60.0, 65.0, "degC"),
+    "power_kw": (-500.0, 500.0, "kW"),
+    "odometer_km": (0.0, 3_000_000.0, "km"),
+    "energy_in_meter_kwh": (0.0, 1000.0, "kWh"),
+    "energy_out_meter_kwh": (0.0, 1000.0, "kWh"),
+    "soc_start_frac": (0.0, 1.0, "as a fraction"),
+    "soc_end_frac": (0.0, 1.0, "as a fraction"),
+    "load_kwh": (0.0, 1000.0, "kWh"),
+    "pv_kwh": (0.0, 1000.0, "kWh"),
+    "price_money_per_kwh": (-100.0, 100.0, "per kWh"),
+    "air_temp_c": (-70.0, 65.0, "degC"),
+}
+FIRST_YEAR, LAST_YEAR = 2000, 2099
 STATES = ("drive", "charge", "export", "rest")
 SESSION_KINDS = ("plugin", "charge", "export", "drive")
 

@@ -11,7 +11,7 @@ CREATE TABLE meta_part_vehicle (
   part_id VARCHAR, kind VARCHAR, vehicle_id VARCHAR, rows BIGINT, first_utc TIMESTAMP, last_utc TIMESTAMP
 );
 CREATE TABLE raw_reject (
-  sha256 VARCHAR, path VARCHAR, line BIGINT, reason VARCHAR, detail VARCHAR, raw_text VARCHAR
+  sha256 VARCHAR, path VARCHAR, format VARCHAR, line BIGINT, reason VARCHAR, detail VARCHAR, raw_text VARCHAR
 );
 CREATE TABLE meta_run (
   run_id VARCHAR, started_utc TIMESTAMP, ended_utc TIMESTAMP, as_of_day DATE, status VARCHAR, step VARCHAR,

@@ -1,0 +1,306 @@
+"""Log formats as data: ``formats/*.toml``, validated so that a wrong one gets a sentence naming the key.
+
+A format says how a file is written (delimiter, decimals, encoding, time zone) and what its columns mean (units by
+``scale`` and ``offset``, signs, names of states). One generic reader serves them all (`warehouse.readers.table`).
+"""
+
+from __future__ import annotations
+
+import tomllib
+import zoneinfo
+from datetime import date, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from warehouse.raw import RAW_SCHEMAS, SESSION_KINDS, STATES
+
+# Columns the reader makes itself; a format never names them.
+_MADE = {"line", "flags", "flag", "typical_year"}
+_NEEDED: dict[str, tuple[str, ...]] = {
+    "samples": ("vehicle_id",),
+    "sessions": ("vehicle_id", "kind", "start_utc"),
+    "home": ("load_series_id", "load_kwh"),
+    "price": ("price_series_id", "price_money_per_kwh", "currency"),
+    "air": (),
+}
+_SIGNED = ("current_a", "power_kw")
+_ENCODINGS = ("utf-8", "latin-1", "cp1252", "ascii", "iso-8859-15")
+
+
+class FormatError(ValueError):
+    """A format is unknown or its TOML wrong; one sentence naming file and key."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+def _check_zone(zone: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"expected an IANA time zone such as 'Europe/Oslo', got '{zone}'") from None
+    return zone
+
+
+class FileSpec(_Strict):
+    """How the file is written. Compression (gz, zst) is seen from its first bytes."""
+
+    type: Literal["csv", "parquet"] = "csv"
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    decimal: Literal[".", ","] = "."
+    encoding: str = "utf-8"
+    null_values: tuple[str, ...] = ("", "NA", "NaN", "nan", "null", "None")
+    header: tuple[str, ...] | None = None  # names of the columns where the file has no header line
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        if value.lower() not in _ENCODINGS:
+            raise ValueError(f"expected one of {', '.join(_ENCODINGS)}, got '{value}'")
+        return value.lower()
+
+
+class SpanSpec(_Strict):
+    """Clock times before ``until`` (as written in the file) are in another zone."""
+
+    until: datetime
+    zone: str
+    flag: str = "clock_other_zone"
+
+    _zone = field_validator("zone")(_check_zone)
+
+
+class TimeSpec(_Strict):
+    """How times are written: ``iso`` (offset or Z wins over the zone) or a strftime pattern, and the local zone."""
+
+    format: str = "iso"
+    zone: str = "UTC"
+    spans: tuple[SpanSpec, ...] = ()
+
+    _zone = field_validator("zone")(_check_zone)
+
+
+class ElapsedSpec(_Strict):
+    """Times as seconds since the start of a group (trip): group n starts at base + n * group_days, by assumption."""
+
+    column: str
+    group: str
+    base: datetime
+    group_days: int = Field(default=1, ge=1)
+    unit_seconds: float = Field(default=1.0, gt=0)
+
+
+class TypicalSpec(_Strict):
+    """A typical year without dates: row n is hour n of 2001, in the station's local standard time."""
+
+    start: date = date(2001, 1, 1)
+    rows: int = Field(default=8760, ge=1)
+
+
+class WideSpec(_Strict):
+    """One column a series: its name becomes the series id."""
+
+    owner: Literal["air_series_id"] = "air_series_id"
+    value: Literal["air_temp_c"] = "air_temp_c"
+    ignore: tuple[str, ...] = ()
+
+
+class SessionSpec(_Strict):
+    """How sessions are given: a column with their length [h] resolves local hours that exist twice."""
+
+    duration: str | None = None
+    tolerance_hours: float = Field(default=0.05, gt=0)
+    max_days: float = Field(default=366.0, gt=0)
+
+
+class ColumnSpec(_Strict):
+    """Where a canonical column comes from: ``from`` (a column) or ``value`` (the same for all rows).
+
+    ``value * scale + offset`` is in the unit of the canonical column; rows outside ``min``..``max`` (in that unit) are
+    refused. ``subtract`` names columns taken off, ``clip_from`` the least value that is still taken as zero.
+    """
+
+    from_: str | None = Field(default=None, alias="from")
+    value: str | float | bool | None = None
+    scale: float = 1.0
+    offset: float = 0.0
+    sign: Literal["charging_positive", "charging_negative"] | None = None
+    required: bool = False
+    min: float | None = None
+    max: float | None = None
+    subtract: tuple[str, ...] = ()
+    clip_from: float | None = Field(default=None, le=0)
+    map: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ColumnSpec:
+        if (self.from_ is None) == (self.value is None):
+            raise ValueError("expected either 'from' (a column of the file) or 'value' (the same for all rows)")
+        return self
+
+
+class ProposalSpec(_Strict):
+    """What ``fleet --propose`` writes for vehicles of this format; every value is an assumption."""
+
+    vehicle_type: str = "assumed_bev_60"
+    market: str = "DE"
+    time_zone: str = "Europe/Berlin"
+    contract_id: str = "common_oem_70"
+    tariff_id: str = ""
+    charger_id: str = ""
+    load_series_id: str = "konstanz"
+    price_series_id: str = "nl_day_ahead"
+    outage_region: str = ""
+    annual_load_kwh: float = Field(default=3500.0, gt=0)
+    pv_kwp: float = Field(default=0.0, ge=0)
+    bms_version: str = "unknown"
+    mean_air_temp_c: float = 10.0
+    climate: str = "central Europe"
+
+    _zone = field_validator("time_zone")(_check_zone)
+
+
+class FormatSpec(_Strict):
+    """One log format."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    title: str
+    kind: Literal["samples", "sessions", "home", "price", "air"]
+    source: str = ""
+    notes: str = ""
+    flags: tuple[str, ...] = ()
+    personal: tuple[str, ...] = ()
+    file: FileSpec = FileSpec()
+    time: TimeSpec = TimeSpec()
+    elapsed: ElapsedSpec | None = None
+    typical: TypicalSpec | None = None
+    wide: WideSpec | None = None
+    sessions: SessionSpec = SessionSpec()
+    columns: dict[str, ColumnSpec] = Field(default_factory=dict)
+    proposal: ProposalSpec = ProposalSpec()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FormatSpec:
+        known = [c for c in RAW_SCHEMAS[self.kind] if c not in _MADE]
+        for name, column in self.columns.items():
+            if name not in known:
+                raise ValueError(f"key 'columns.{name}': expected one of {', '.join(known)}")
+            if name in _SIGNED and column.sign is None:
+                raise ValueError(
+                    f"key 'columns.{name}.sign' is missing: expected 'charging_positive' or 'charging_negative'"
+                )
+            if name not in _SIGNED and column.sign is not None:
+                raise ValueError(f"key 'columns.{name}.sign': only {' and '.join(_SIGNED)} have a sign")
+            self._check_map(name, column)
+        needed = [n for n in _NEEDED[self.kind] if n not in self.columns]
+        timed = self.elapsed or self.typical or "time_utc" in self.columns or self.kind == "sessions"
+        if not timed:
+            needed.append("time_utc")
+        if self.kind == "air" and self.wide is None:
+            needed += [n for n in ("air_series_id", "air_temp_c") if n not in self.columns]
+        if needed:
+            raise ValueError(f"key 'columns.{needed[0]}' is missing: kind '{self.kind}' needs it")
+        if self.wide is not None and self.kind != "air":
+            raise ValueError("key 'wide': only formats of kind 'air' may have one column a series")
+        if self.typical is not None and self.kind != "air":
+            raise ValueError("key 'typical': only formats of kind 'air' may be a typical year")
+        return self
+
+    def _check_map(self, name: str, column: ColumnSpec) -> None:
+        allowed = {"state": STATES, "kind": SESSION_KINDS, "shared": ("true", "false")}.get(name)
+        if allowed is None:
+            return
+        for text in [*column.map.values(), *([str(column.value)] if column.value is not None else [])]:
+            if text.lower() not in allowed:
+                raise ValueError(f"key 'columns.{name}': expected one of {', '.join(allowed)}, got '{text}'")
+
+    def used_columns(self) -> tuple[str, ...]:
+        """Columns of the file that the format reads, in a fixed order."""
+        names: list[str] = []
+        for column in self.columns.values():
+            if column.from_ is not None:
+                names.append(column.from_)
+            names.extend(column.subtract)
+        if self.elapsed is not None:
+            names += [self.elapsed.column, self.elapsed.group]
+        if self.sessions.duration is not None:
+            names.append(self.sessions.duration)
+        return tuple(dict.fromkeys(names))
+
+
+def packaged_formats() -> tuple[str, ...]:
+    """Names of the formats that come with Fadecast, sorted."""
+    return tuple(sorted(f.name[:-5] for f in (files("warehouse") / "formats").iterdir() if f.name.endswith(".toml")))
+
+
+def load_format(name_or_path: str | Path) -> FormatSpec:
+    """A packaged format by name, or one of the user's by the path of its TOML file.
+
+    Raises
+    ------
+    FormatError
+        No such format or file, not TOML, or a wrong key; the sentence names file and key.
+    """
+    text = str(name_or_path)
+    if text in packaged_formats():
+        where = f"formats/{text}.toml"
+        return parse_format((files("warehouse") / "formats" / f"{text}.toml").read_text(encoding="utf-8"), where)
+    path = Path(text)
+    if path.suffix != ".toml":
+        raise FormatError(
+            f"There is no format '{text}'; give one of {', '.join(packaged_formats())}, or the path of a .toml file."
+        )
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        said = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"cannot be read ({error.strerror})"
+        raise FormatError(f"The format file {path} {said}.") from None
+    return parse_format(content, str(path))
+
+
+def parse_format(text: str, where: str) -> FormatSpec:
+    """A format from TOML text; ``where`` names it in errors. Raises `FormatError`."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise FormatError(f"{where} is not valid TOML: {error}.") from None
+    try:
+        return FormatSpec.model_validate(data)
+    except ValidationError as error:
+        raise FormatError(f"{where}: {_sentence(error, data)}.") from None
+
+
+def _sentence(error: ValidationError, data: dict[str, Any]) -> str:
+    """First error of a validation in words: key, what was expected, what was found."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    kind, message = first["type"], first["msg"]
+    if kind == "value_error":
+        said = message.removeprefix("Value error, ")
+        return said if said.startswith("key '") or not key else f"key '{key}': {said}"
+    if kind == "missing":
+        return f"key '{key}' is missing"
+    if kind == "extra_forbidden":
+        return f"key '{key}' is not known; known there: {', '.join(_known_keys(first['loc']))}"
+    return f"key '{key}': {message[0].lower()}{message[1:]}, got {first.get('input')!r}"
+
+
+def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = FormatSpec
+    parts = {
+        "file": FileSpec,
+        "time": TimeSpec,
+        "elapsed": ElapsedSpec,
+        "typical": TypicalSpec,
+        "wide": WideSpec,
+        "sessions": SessionSpec,
+        "columns": ColumnSpec,
+        "proposal": ProposalSpec,
+    }
+    if len(loc) > 1 and loc[0] in parts:
+        model = SpanSpec if loc[1] == "spans" and len(loc) > 2 else parts[str(loc[0])]  # noqa: PLR2004
+    return [field.alias or name for name, field in model.model_fields.items()]

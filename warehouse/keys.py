@@ -1,0 +1,113 @@
+"""Keyed hashing of vehicle ids at the door, and the mark of a demo home.
+
+A VIN or user id never enters the warehouse: it becomes ``v`` and 12 hexadecimal digits of its HMAC-SHA256 with the
+key in ``<home>/id.key`` (mode 0600, outside the database). A demo home derives its key from the seed, so that the
+same seed gives the same ids, and therefore takes no other logs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+KEY_FILE = "id.key"
+DEMO_FILE = "demo.json"
+KEY_BYTES = 32
+# 17 characters without I, O and Q, with at least one digit: a vehicle identification number (ISO 3779).
+_VIN = re.compile(r"(?<![A-Za-z0-9])(?=[A-HJ-NPR-Za-hj-npr-z]*[0-9])[A-HJ-NPR-Za-hj-npr-z0-9]{17}(?![A-Za-z0-9])")
+MASK = "***"
+
+
+class KeyFileError(ValueError):
+    """The key file is not what it should be; one sentence."""
+
+
+def id_key(home: Path) -> bytes:
+    """Key of a home, made (random, mode 0600) when there is none yet.
+
+    Raises
+    ------
+    KeyFileError
+        The file is there but holds no key.
+    """
+    path = home / KEY_FILE
+    if not path.exists():
+        _write_key(home, secrets.token_bytes(KEY_BYTES))
+    text = path.read_text(encoding="ascii", errors="replace").strip()
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise KeyFileError(f"The key file {path} is damaged; restore it from a copy, or vehicle ids would change.")
+    return bytes.fromhex(text)
+
+
+def write_demo_key(home: Path, seed: int) -> None:
+    """Key of a demo home: derived from the seed."""
+    _write_key(home, hashlib.sha256(f"fadecast demo key {seed}".encode()).digest())
+
+
+def _write_key(home: Path, key: bytes) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+    temporary = home / f"{KEY_FILE}.{os.getpid()}.tmp"
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="ascii") as file:
+        file.write(key.hex() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(home / KEY_FILE)
+
+
+def hash_id(home: Path, text: str) -> str:
+    """Vehicle id of a VIN or user id: ``v`` + 12 hexadecimal digits; outer blanks and a VIN's case count not."""
+    return _hash(id_key(home), text)
+
+
+def hash_ids(home: Path, texts: Iterable[str]) -> dict[str, str]:
+    """Vehicle ids of several texts; the key is read once."""
+    key = id_key(home)
+    return {text: _hash(key, text) for text in texts}
+
+
+@lru_cache(maxsize=100_000)
+def _hash(key: bytes, text: str) -> str:
+    text = text.strip()
+    text = text.upper() if _VIN.fullmatch(text) else text
+    return "v" + hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:12]
+
+
+def mask_vins(text: str) -> str:
+    """Text with everything that looks like a VIN replaced.
+
+    Examples
+    --------
+    >>> mask_vins("log_WBY1Z21040V307900_may.csv")
+    'log_***_may.csv'
+    """
+    return _VIN.sub(MASK, text)
+
+
+def write_demo_marker(home: Path, seed: int, sha256s: Iterable[str]) -> None:
+    """Mark a home as a demo: only files with these hashes are taken in."""
+    home.mkdir(parents=True, exist_ok=True)
+    temporary = home / f"{DEMO_FILE}.{os.getpid()}.tmp"
+    temporary.write_text(json.dumps({"seed": seed, "sha256": sorted(set(sha256s))}, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(home / DEMO_FILE)
+
+
+def demo_files(home: Path) -> frozenset[str] | None:
+    """Hashes of the files a demo home takes; `None` in any other home. Raises `KeyFileError` when unreadable."""
+    path = home / DEMO_FILE
+    if not path.exists():
+        return None
+    try:
+        return frozenset(str(text) for text in json.loads(path.read_text(encoding="utf-8"))["sha256"])
+    except (ValueError, KeyError, TypeError):
+        raise KeyFileError(f"{path} is damaged; run `fadecast demo` again.") from None

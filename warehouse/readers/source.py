@@ -1,0 +1,155 @@
+"""A file's bytes: hash, decompression, lines, and the independent count of its records."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import zlib
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from warehouse.formatspec import FileSpec
+
+_GZIP, _ZSTD, _PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
+_UTF8_BOM = b"\xef\xbb\xbf"
+_WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
+# Larger files are refused: they are read as a whole (a day of 1 Hz samples has 10 MB).
+MAX_BYTES = 4 * 2**30
+_CHUNK = 1 << 24
+_BLANK = " \t\x0b\x0c"
+REPLACEMENT = "�"
+
+
+class RefusedFile(Exception):
+    """A file that is not taken in at all; one sentence."""
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's bytes as they lie on the disk. Raises `RefusedFile` when it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise RefusedFile(f"The file cannot be read ({error.strerror}).") from None
+    return digest.hexdigest()
+
+
+def read_bytes(path: Path) -> bytes:
+    """Bytes of a file, decompressed where it begins as gzip or zstd. Raises `RefusedFile`."""
+    try:
+        with path.open("rb") as raw:
+            head = raw.read(4)
+            raw.seek(0)
+            if head.startswith(_GZIP):
+                return _limited(gzip.GzipFile(fileobj=raw))
+            if head == _ZSTD:
+                return _limited(pa.CompressedInputStream(raw, "zstd"))
+            return _limited(raw)
+    except (EOFError, gzip.BadGzipFile, zlib.error, pa.ArrowInvalid):
+        raise RefusedFile("The compressed file is cut off or damaged; copy it again.") from None
+    except OSError as error:
+        said = error.strerror or "its compression is damaged"
+        raise RefusedFile(f"The file cannot be read ({said}).") from None
+
+
+def _limited(stream: io.IOBase | pa.NativeFile | gzip.GzipFile) -> bytes:
+    blocks: list[bytes] = []
+    size = 0
+    while block := stream.read(_CHUNK):
+        size += len(block)
+        if size > MAX_BYTES:
+            raise RefusedFile(f"The file holds more than {MAX_BYTES >> 30} GiB; split it by day or vehicle.")
+        blocks.append(bytes(block))
+    return b"".join(blocks)
+
+
+def count_text_records(data: bytes, header: bool) -> int:
+    """Non-blank records after the header, counted on the bytes and on nothing else.
+
+    Examples
+    --------
+    >>> count_text_records(b"a,b\\r\\n1,2\\r\\n\\r\\n3,4", header=True)
+    2
+    """
+    lines = sum(1 for line in data.splitlines() if line.strip())
+    return max(lines - 1, 0) if header else lines
+
+
+def parquet_file(data: bytes) -> pq.ParquetFile:
+    """Parquet file of bytes. Raises `RefusedFile`."""
+    if not data.startswith(_PARQUET):
+        raise RefusedFile("The file is not Parquet, which the format expects.")
+    try:
+        return pq.ParquetFile(pa.BufferReader(data))
+    except (pa.ArrowInvalid, OSError):
+        raise RefusedFile("The Parquet file is cut off or damaged; copy it again.") from None
+
+
+def text_lines(data: bytes, spec: FileSpec) -> tuple[list[str], pl.DataFrame]:
+    """Header names and the non-blank lines below, with their line numbers from 1.
+
+    Returns
+    -------
+    tuple
+        Names of the columns; frame ``line, text``.
+
+    Raises
+    ------
+    RefusedFile
+        Empty, Parquet or binary where text is expected, or a header that cannot be used.
+    """
+    if data.startswith(_PARQUET):
+        raise RefusedFile("The file is Parquet, but the format expects text.")
+    if data.startswith(_WIDE_BOMS):
+        raise RefusedFile(f"The file is UTF-16, but the format says {spec.encoding}; save it as {spec.encoding}.")
+    data = data.removeprefix(_UTF8_BOM)
+    text = data.decode(spec.encoding, errors="replace")
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    frame = pl.DataFrame({"text": lines}, schema={"text": pl.String}).with_row_index("line", offset=1)
+    frame = frame.with_columns(pl.col("line").cast(pl.Int64))
+    frame = frame.filter(pl.col("text").str.strip_chars(_BLANK) != "")
+    if spec.header is not None:
+        return list(spec.header), frame
+    if frame.height == 0:
+        raise RefusedFile("The file is empty.")
+    names = header_names(frame.item(0, "text"), spec.delimiter)
+    return names, frame.slice(1)
+
+
+def header_names(line: str, delimiter: str) -> list[str]:
+    """Names in a header line. Raises `RefusedFile` when it is not one."""
+    fields = split_quoted(line, delimiter)
+    names = [] if fields is None else [field.strip() for field in fields]
+    if "\x00" in line or not any(names):
+        raise RefusedFile("The first line is not a header of column names.")
+    doubled = sorted({name for name in names if names.count(name) > 1 and name})
+    if doubled:
+        raise RefusedFile(f"The header names column '{doubled[0]}' twice.")
+    return names
+
+
+def split_quoted(line: str, delimiter: str) -> list[str] | None:
+    """Fields of one line with quotes, `None` when its quotes do not close.
+
+    Examples
+    --------
+    >>> split_quoted('1,"a,b",2', ",")
+    ['1', 'a,b', '2']
+    >>> split_quoted('1,"a', ",") is None
+    True
+    """
+    try:
+        rows = list(csv.reader([line], delimiter=delimiter, strict=True))
+    except csv.Error:
+        return None
+    return rows[0] if len(rows) == 1 else None
