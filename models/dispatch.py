@@ -15,10 +15,11 @@ charges nothing; the house takes energy only up to its own load (vehicle-to-home
 from __future__ import annotations
 
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from models.dispatch_blocks import full_step_kwh, prepare
+from models.dispatch_duty import duty_of, energy_of_soc, soc_of_energy
 from models.dispatch_kernel import (
     ARBITRAGE,
     IMMEDIATE,
@@ -28,34 +29,27 @@ from models.dispatch_kernel import (
     SMART,
     SOLAR,
     Knobs,
-    cut_blocks,
-    find_windows,
     run_policy,
     run_recorded,
-    trip_needs,
 )
 from models.domain import (
     DAYS_PER_YEAR,
     REPRESENTATIVE_WEEKS,
     Charger,
-    Duty,
     FloatArray,
-    IntArray,
     Pack,
     Policy,
     RepresentativeYear,
     Tariff,
-    Use,
 )
-from models.packs import energy_curve
-from models.thermal import cell_temperature
+
+__all__ = ["Dispatched", "changed_days_frac", "dispatch", "duty_of", "energy_of_soc", "soc_of_energy"]
 
 EXPORT_CODES = {"none": NONE, "outage": OUTAGE, "peak": PEAK, "solar": SOLAR, "arbitrage": ARBITRAGE}
 CHARGING_CODES = {"immediate": IMMEDIATE, "smart": SMART}
 YEAR_SCALE = DAYS_PER_YEAR / (REPRESENTATIVE_WEEKS * 7)
 WARM_UP_DAYS = 14
 CHANGED_KWH = 0.01
-DUTY_START = np.datetime64("2001-01-01T00:00:00", "us")  # a Monday: step 0 of a representative year, local time
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,21 +122,6 @@ class Dispatched:
         return float(moved + self.charge_kwh.sum() + self.export_kwh.sum()) / 2 * YEAR_SCALE
 
 
-@dataclass(frozen=True, eq=False)
-class _Blocks:
-    blocks: IntArray
-    need_kwh: FloatArray
-    sun_after_kwh: FloatArray
-    cheap: IntArray
-    dear: IntArray
-    resid_kw: FloatArray
-    sun_kwh: FloatArray
-    full_kwh: FloatArray
-
-
-_PREPARED: WeakKeyDictionary[RepresentativeYear, dict[Charger, _Blocks]] = WeakKeyDictionary()
-
-
 def dispatch(
     year: RepresentativeYear, policy: Policy, charger: Charger, tariff: Tariff, pack: Pack, capacity_frac: float = 1.0
 ) -> Dispatched:
@@ -186,11 +165,11 @@ def dispatch(
         return _recorded(year, policy, charger, pack, capacity_frac)
     if policy.charging not in CHARGING_CODES or policy.export not in EXPORT_CODES:
         raise ValueError(f"Policy {policy.policy_id}: no rule '{policy.charging}' or '{policy.export}'.")
-    prepared = _prepare(year, charger)
+    prepared = prepare(year, charger)
     usable = pack.usable_kwh * capacity_frac
     lim = policy.limits
     dt = year.step_minutes / 60
-    full = _full_step_kwh(charger, dt)
+    full = full_step_kwh(charger, dt)
     knobs = Knobs(
         dt=dt,
         usable=usable,
@@ -286,64 +265,6 @@ def _least(a: float, b: float | None) -> float:
     return a if b is None else min(a, b)
 
 
-def _full_step_kwh(charger: Charger, dt: float) -> float:
-    return max(charger.charge_kw - charger.standby_kw, 0.0) * charger.charge_efficiency_frac * dt
-
-
-def _prepare(year: RepresentativeYear, charger: Charger) -> _Blocks:
-    """What does not depend on the policy, kept as long as the year lives."""
-    known = _PREPARED.setdefault(year, {})
-    if charger not in known:
-        dt = year.step_minutes / 60
-        n, spd = year.steps, 24 * 60 // year.step_minutes
-        may = year.plugged & ~year.outage
-        full = np.where(may, _full_step_kwh(charger, dt), 0.0)
-        surplus_kw = np.minimum(np.maximum(year.pv_kw - year.load_kw, 0.0), charger.charge_kw)
-        sun = np.maximum(surplus_kw - charger.standby_kw, 0.0) * charger.charge_efficiency_frac * dt
-        sun = np.where(may, np.minimum(sun, full), 0.0)
-        resid = np.where(year.outage, year.load_kw, np.maximum(year.load_kw - year.pv_kw, 0.0))
-        windows = find_windows(year.plugged)
-        blocks = cut_blocks(windows, spd, n)
-        sums = np.concatenate([[0.0], np.cumsum(sun)])
-        sun_after = sums[windows[blocks[:, 2], 1]] - sums[blocks[:, 1]] if len(blocks) else np.zeros(0)
-        block = np.zeros(n, np.int64)
-        block[blocks[:, 0]] = 1
-        block[blocks[blocks[:, 1] < n, 1]] = 1
-        block = np.cumsum(block)
-        t = np.arange(n)
-        known[charger] = _Blocks(
-            blocks=blocks,
-            need_kwh=trip_needs(windows, year.drive_kwh - year.away_charge_kwh, full, n),
-            sun_after_kwh=sun_after,
-            cheap=np.lexsort((-t, year.import_money_per_kwh, block)),
-            dear=np.lexsort((t, -year.import_money_per_kwh, block)),
-            resid_kw=resid,
-            sun_kwh=sun,
-            full_kwh=full,
-        )
-    return known[charger]
-
-
-def _window_energy(pack: Pack) -> tuple[FloatArray, FloatArray]:
-    """Displayed SOC and share of the usable energy below it, both increasing from 0 to 1."""
-    inside = (pack.ocv.cell_soc_frac > pack.window_low_frac) & (pack.ocv.cell_soc_frac < pack.window_high_frac)
-    soc = np.concatenate([[pack.window_low_frac], pack.ocv.cell_soc_frac[inside], [pack.window_high_frac]])
-    share = np.interp(soc, pack.ocv.cell_soc_frac, energy_curve(pack.ocv))
-    return (soc - soc[0]) / (soc[-1] - soc[0]), (share - share[0]) / (share[-1] - share[0])
-
-
-def energy_of_soc(pack: Pack, soc_frac: float) -> float:
-    """Share of the usable energy below a displayed state of charge. [1]"""
-    soc, share = _window_energy(pack)
-    return float(np.interp(soc_frac, soc, share))
-
-
-def soc_of_energy(pack: Pack, share_frac: FloatArray) -> FloatArray:
-    """Displayed state of charge at shares of the usable energy (clipped to 0..1). [1]"""
-    soc, share = _window_energy(pack)
-    return np.interp(share_frac, share, soc)
-
-
 def changed_days_frac(capped: Dispatched, uncapped: Dispatched) -> float:
     """Share of the year's days on which a cap changed what was charged or exported by more than 0.01 kWh. [1]
 
@@ -354,55 +275,3 @@ def changed_days_frac(capped: Dispatched, uncapped: Dispatched) -> float:
     for a, b in ((capped.charge_kwh, uncapped.charge_kwh), (capped.export_kwh, uncapped.export_kwh)):
         changed |= np.abs(a - b).reshape(-1, spd).sum(axis=1) > CHANGED_KWH
     return float(changed.mean())
-
-
-def duty_of(dispatched: Dispatched, year: RepresentativeYear, pack: Pack, step_minutes: int = 60) -> Duty:
-    """What the battery goes through in a dispatched year.
-
-    Currents are energies over the step's mean open-circuit voltage, so that they add up to the change of the cell's
-    state of charge exactly; heat is the resistance times the mean square current of the fine steps; the temperature
-    is `thermal.cell_temperature`, started in the middle of the year's first day.
-
-    Parameters
-    ----------
-    step_minutes
-        A multiple of the dispatch's step that divides a day. [min]
-
-    Returns
-    -------
-    Duty
-        364 whole local days from Monday, 2001-01-01 in standard time; ``filled`` is 2 (modelled) throughout.
-
-    Raises
-    ------
-    ValueError
-        The steps don't fit into each other.
-    """
-    fine = dispatched.step_minutes
-    if step_minutes % fine or (24 * 60) % step_minutes:
-        raise ValueError(f"step_minutes must be a multiple of {fine} that divides a day, got {step_minutes}.")
-    per = step_minutes // fine
-    capacity_ah = pack.capacity_ah * dispatched.capacity_frac
-    cell_soc = pack.cell_soc(dispatched.soc_frac)
-    net_kwh = np.diff(dispatched.energy_kwh)
-    charge_ah = np.diff(cell_soc) * capacity_ah
-    mid_v = pack.ocv_pack_v((cell_soc[1:] + cell_soc[:-1]) / 2)
-    ah_per_kwh = np.divide(charge_ah, net_kwh, out=1000 / mid_v, where=np.abs(net_kwh) > 1e-6)
-    amps = np.zeros((net_kwh.size, len(Use)))
-    scale = ah_per_kwh * 60 / fine
-    amps[:, Use.DRIVE] = -dispatched.drive_kwh * scale
-    amps[:, Use.CHARGE] = (dispatched.charge_kwh + dispatched.away_charge_kwh) * scale
-    amps[:, Use.EXPORT] = -dispatched.export_kwh * scale
-    total = amps.sum(axis=1)
-    heat_w = (total**2).reshape(-1, per).mean(axis=1) * pack.resistance_ohm
-    ambient_c = year.ambient_c.reshape(-1, per).mean(axis=1)
-    day = 24 * 60 // step_minutes
-    return Duty(
-        start_utc=DUTY_START - np.timedelta64(round(year.utc_offset_hours * 60), "m"),
-        step_minutes=step_minutes,
-        cell_soc_frac=np.ascontiguousarray(cell_soc[::per]),
-        temp_c=cell_temperature(ambient_c, heat_w, pack, step_minutes, float(ambient_c[:day].mean())),
-        current_a=amps.reshape(-1, per, len(Use)).mean(axis=1),
-        capacity_ah=capacity_ah,
-        filled=np.full(ambient_c.size, 2, np.uint8),
-    )

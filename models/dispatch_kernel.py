@@ -1,4 +1,4 @@
-"""Compiled kernels of `models.dispatch`: plug-in blocks, the plan of each block, the recorded past.
+"""Compiled kernels of `models.dispatch`: the plan of each block, the recorded past.
 
 Plain arrays in, plain arrays filled; the meaning of every quantity is told in `models.dispatch`.
 """
@@ -32,67 +32,6 @@ class Knobs(NamedTuple):
     year_kwh: float
     sun_cost: float
     meter_per_kwh: float
-
-
-@njit(cache=True, nogil=True)
-def find_windows(plugged):  # pragma: no cover
-    """Begin and end of each run of plugged steps, shape (windows, 2)."""
-    n = plugged.shape[0]
-    out = np.empty((n // 2 + 1, 2), np.int64)
-    k = 0
-    t = 0
-    while t < n:
-        if plugged[t]:
-            out[k, 0] = t
-            while t < n and plugged[t]:
-                t += 1
-            out[k, 1] = t
-            k += 1
-        else:
-            t += 1
-    return out[:k].copy()
-
-
-@njit(cache=True, nogil=True)
-def trip_needs(windows, net_drive_kwh, charge_step_kwh, n):  # pragma: no cover
-    """Energy a window must hand to the driving after it, with what short stops at home cannot give. [kWh]"""
-    count = windows.shape[0]
-    need = np.zeros(count)
-    for w in range(count - 1, -1, -1):
-        end = windows[w + 1, 0] if w + 1 < count else n
-        total = 0.0
-        peak = 0.0
-        for t in range(windows[w, 1], end):
-            total += net_drive_kwh[t]
-            peak = max(peak, total)
-        if w + 1 < count:
-            given = 0.0
-            for t in range(windows[w + 1, 0], windows[w + 1, 1]):
-                given += charge_step_kwh[t] - net_drive_kwh[t]
-            peak = max(peak, total + max(need[w + 1] - given, 0.0))
-        need[w] = peak
-    return need
-
-
-@njit(cache=True, nogil=True)
-def cut_blocks(windows, steps_per_day, n):  # pragma: no cover
-    """Cut windows at local noon into blocks: begin, end, window, whether the car leaves at the end."""
-    half = steps_per_day // 2
-    rows = windows.shape[0] + n // steps_per_day + 2
-    out = np.empty((rows, 4), np.int64)
-    k = 0
-    for w in range(windows.shape[0]):
-        t = windows[w, 0]
-        while t < windows[w, 1]:
-            noon = ((t + half) // steps_per_day + 1) * steps_per_day - half
-            end = min(noon, windows[w, 1])
-            out[k, 0] = t
-            out[k, 1] = end
-            out[k, 2] = w
-            out[k, 3] = 1 if end == windows[w, 1] and end < n else 0
-            k += 1
-            t = end
-    return out[:k].copy()
 
 
 @njit(cache=True, nogil=True)
@@ -167,6 +106,7 @@ def run_policy(
     undo_step = np.empty(2 * steps_per_day, np.int64)
     undo_kwh = np.empty(2 * steps_per_day)
     undo_sun = np.empty(2 * steps_per_day)
+    limit = np.zeros(steps_per_day)
     b = 0
     while b < blocks.shape[0] and blocks[b, 0] < first:
         b += 1
@@ -240,15 +180,19 @@ def run_policy(
         if charging == SMART:
             for k in range(m):
                 j = m - 1 - k
+                if sun_left[j] <= TINY or out_export[begin + j] > 0.0:
+                    continue
                 want = min(min(sun_left[j], target - path[m]), top - _highest(path, j + 1, m))
-                if want > TINY and out_export[begin + j] == 0.0:
+                if want > TINY:
                     _charge(path, j, m, want, left, sun_left, out_charge, begin)
         for k in range(m):
             if target - path[m] <= TINY:
                 break
             j = cheap[begin + k] - begin if charging == SMART else k
+            if left[j] <= TINY or out_export[begin + j] > 0.0:
+                continue
             want = min(min(left[j], target - path[m]), top - _highest(path, j + 1, m))
-            if want > TINY and out_export[begin + j] == 0.0:
+            if want > TINY:
                 _charge(path, j, m, want, left, sun_left, out_charge, begin)
         # D. sun stored beyond the target, and used in the house where later sun brings it back
         if export == SOLAR:
@@ -256,15 +200,19 @@ def run_policy(
                 for j in range(m):
                     s = begin + j
                     if stage != 1:
+                        if sun_left[j] <= TINY or out_export[s] > 0.0:
+                            continue
                         want = min(sun_left[j], ceiling - _highest(path, j + 1, m))
-                        if want > TINY and out_export[s] == 0.0:
+                        if want > TINY:
                             _charge(path, j, m, want, left, sun_left, out_charge, begin)
                         continue
-                    if out_charge[s] > 0.0 or out_export[s] > 0.0 or outage[s]:
+                    if out_charge[s] > 0.0 or out_export[s] > 0.0 or outage[s] or path[m] - target <= TINY:
                         continue
                     day = s // steps_per_day
-                    room = min(_lowest(path, j + 1, m) - max(floor, keep), path[m] - target)
                     ac = _wanted_ac_kw(s, resid_kw, outage, p, used_day, used_hours, used_year, day)
+                    if ac <= 0.0:
+                        continue
+                    room = min(_lowest(path, j + 1, m) - max(floor, keep), path[m] - target)
                     ac = min(ac, room * eta_e / dt - standby)
                     if ac <= 1e-6 or ac < p.min_kw:
                         continue
@@ -276,8 +224,16 @@ def run_policy(
         # E. pairs of a dear step in the house and cheap steps that bring the energy back, dearest first
         if export == ARBITRAGE:
             bound = max(floor, keep)
+            sunny = False
+            cheapest = price[cheap[begin]] * p.meter_per_kwh
+            for j in range(m):
+                if sun_left[j] > TINY:
+                    sunny = True
+                    cheapest = min(cheapest, p.sun_cost)
             for k in range(m):
                 s = dear[begin + k]
+                if price[s] * eta_e <= cheapest:
+                    break
                 j = s - begin
                 if out_charge[s] > 0.0 or out_export[s] > 0.0 or outage[s]:
                     continue
@@ -287,10 +243,11 @@ def run_policy(
                     continue
                 x = (ac + standby) * dt / eta_e
                 value = price[s] * ac * dt / x
+                _pair_limits(path, j, m, top, bound, limit)
                 missing = x
                 undone = 0
                 paid = 0.0
-                for source in range(2):
+                for source in range(0 if sunny else 1, 2):
                     for c in range(m):
                         i = cheap[begin + c] - begin if source == 1 else c
                         amount = sun_left[i] if source == 0 else left[i]
@@ -302,16 +259,11 @@ def run_policy(
                             if source == 1:
                                 break
                             continue
-                        if i < j:
-                            amount = min(amount, top - _highest(path, i + 1, j))
-                        else:
-                            amount = min(amount, _lowest(path, j + 1, i) - bound)
+                        amount = min(amount, limit[i])
                         if amount <= TINY:
                             continue
-                        for q in range(i + 1, j + 1):
-                            path[q] += amount
-                        for q in range(j + 1, i + 1):
-                            path[q] -= amount
+                        _shift(path, i, j, amount)
+                        _pair_limits(path, j, m, top, bound, limit)
                         undo_step[undone] = i
                         undo_kwh[undone] = amount
                         undo_sun[undone] = sun_left[i]
@@ -331,10 +283,7 @@ def run_policy(
                     for u in range(undone - 1, -1, -1):
                         i = undo_step[u]
                         amount = undo_kwh[u]
-                        for q in range(i + 1, j + 1):
-                            path[q] -= amount
-                        for q in range(j + 1, i + 1):
-                            path[q] += amount
+                        _shift(path, i, j, -amount)
                         out_charge[begin + i] -= amount
                         if out_charge[begin + i] < TINY:
                             out_charge[begin + i] = 0.0
@@ -368,6 +317,30 @@ def _export(path, j, m, kwh, out_export, begin):  # pragma: no cover
     for k in range(j + 1, m + 1):
         path[k] -= kwh
     out_export[begin + j] += kwh
+
+
+@njit(cache=True, nogil=True)
+def _shift(path, i, j, kwh):  # pragma: no cover
+    """Path when `kwh` are charged in step i and exported in step j."""
+    for q in range(i + 1, j + 1):
+        path[q] += kwh
+    for q in range(j + 1, i + 1):
+        path[q] -= kwh
+
+
+@njit(cache=True, nogil=True)
+def _pair_limits(path, j, m, top, bound, limit):  # pragma: no cover
+    """What may be charged in each other step and exported in step j without leaving the allowed charge between."""
+    limit[j] = 0.0
+    high = path[j]
+    for i in range(j - 1, -1, -1):
+        limit[i] = top - high
+        high = max(high, path[i])
+    low = np.inf
+    for i in range(j + 1, m):
+        low = min(low, path[i])
+        limit[i] = low - bound
+    # a charge in step i lowers the path up to the boundary i, the export's own boundary j + 1 included
 
 
 @njit(cache=True, nogil=True)

@@ -1,0 +1,144 @@
+"""Plug-in windows of a representative year, cut into blocks and sorted by price: what does not depend on the policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numba import njit
+
+from models.domain import Charger, FloatArray, IntArray, RepresentativeYear
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """What a dispatch needs of a year and a charger, whatever the policy.
+
+    Parameters
+    ----------
+    blocks
+        Begin, end, window and whether the car leaves at the end, shape (b, 4).
+    need_kwh
+        What a window must hand to the driving after it, shape (windows,). [kWh]
+    sun_after_kwh
+        Sun that the house leaves over, from a block's end to the end of its window, shape (b,). [kWh]
+    cheap, dear
+        Steps sorted within each block: cheapest first, the latest of equals; dearest first, the earliest of equals.
+    resid_kw
+        House load that sun does not cover (all of it in an outage), shape (n,). [kW]
+    sun_kwh, full_kwh
+        What surplus sun, and what full power, can bring into the battery in a step, shape (n,). [kWh]
+    """
+
+    blocks: IntArray
+    need_kwh: FloatArray
+    sun_after_kwh: FloatArray
+    cheap: IntArray
+    dear: IntArray
+    resid_kw: FloatArray
+    sun_kwh: FloatArray
+    full_kwh: FloatArray
+
+
+_PREPARED: WeakKeyDictionary[RepresentativeYear, dict[Charger, Blocks]] = WeakKeyDictionary()
+
+
+@njit(cache=True, nogil=True)
+def find_windows(plugged):  # pragma: no cover
+    """Begin and end of each run of plugged steps, shape (windows, 2)."""
+    n = plugged.shape[0]
+    out = np.empty((n // 2 + 1, 2), np.int64)
+    k = 0
+    t = 0
+    while t < n:
+        if plugged[t]:
+            out[k, 0] = t
+            while t < n and plugged[t]:
+                t += 1
+            out[k, 1] = t
+            k += 1
+        else:
+            t += 1
+    return out[:k].copy()
+
+
+@njit(cache=True, nogil=True)
+def trip_needs(windows, net_drive_kwh, charge_step_kwh, n):  # pragma: no cover
+    """Energy a window must hand to the driving after it, with what short stops at home cannot give. [kWh]"""
+    count = windows.shape[0]
+    need = np.zeros(count)
+    for w in range(count - 1, -1, -1):
+        end = windows[w + 1, 0] if w + 1 < count else n
+        total = 0.0
+        peak = 0.0
+        for t in range(windows[w, 1], end):
+            total += net_drive_kwh[t]
+            peak = max(peak, total)
+        if w + 1 < count:
+            given = 0.0
+            for t in range(windows[w + 1, 0], windows[w + 1, 1]):
+                given += charge_step_kwh[t] - net_drive_kwh[t]
+            peak = max(peak, total + max(need[w + 1] - given, 0.0))
+        need[w] = peak
+    return need
+
+
+@njit(cache=True, nogil=True)
+def cut_blocks(windows, steps_per_day, n):  # pragma: no cover
+    """Cut windows at local noon into blocks: begin, end, window, whether the car leaves at the end."""
+    half = steps_per_day // 2
+    rows = windows.shape[0] + n // steps_per_day + 2
+    out = np.empty((rows, 4), np.int64)
+    k = 0
+    for w in range(windows.shape[0]):
+        t = windows[w, 0]
+        while t < windows[w, 1]:
+            noon = ((t + half) // steps_per_day + 1) * steps_per_day - half
+            end = min(noon, windows[w, 1])
+            out[k, 0] = t
+            out[k, 1] = end
+            out[k, 2] = w
+            out[k, 3] = 1 if end == windows[w, 1] and end < n else 0
+            k += 1
+            t = end
+    return out[:k].copy()
+
+
+def full_step_kwh(charger: Charger, dt: float) -> float:
+    """What a step at full power brings into the battery, standby taken off. [kWh]"""
+    return max(charger.charge_kw - charger.standby_kw, 0.0) * charger.charge_efficiency_frac * dt
+
+
+def prepare(year: RepresentativeYear, charger: Charger) -> Blocks:
+    """What does not depend on the policy, kept as long as the year lives."""
+    known = _PREPARED.setdefault(year, {})
+    if charger not in known:
+        dt = year.step_minutes / 60
+        n, spd = year.steps, 24 * 60 // year.step_minutes
+        may = year.plugged & ~year.outage
+        full = np.where(may, full_step_kwh(charger, dt), 0.0)
+        surplus_kw = np.minimum(np.maximum(year.pv_kw - year.load_kw, 0.0), charger.charge_kw)
+        sun = np.maximum(surplus_kw - charger.standby_kw, 0.0) * charger.charge_efficiency_frac * dt
+        sun = np.where(may, np.minimum(sun, full), 0.0)
+        resid = np.where(year.outage, year.load_kw, np.maximum(year.load_kw - year.pv_kw, 0.0))
+        windows = find_windows(year.plugged)
+        blocks = cut_blocks(windows, spd, n)
+        sums = np.concatenate([[0.0], np.cumsum(sun)])
+        sun_after = sums[windows[blocks[:, 2], 1]] - sums[blocks[:, 1]] if len(blocks) else np.zeros(0)
+        block = np.zeros(n, np.int64)
+        block[blocks[:, 0]] = 1
+        block[blocks[blocks[:, 1] < n, 1]] = 1
+        block = np.cumsum(block)
+        t = np.arange(n)
+        known[charger] = Blocks(
+            blocks=blocks,
+            need_kwh=trip_needs(windows, year.drive_kwh - year.away_charge_kwh, full, n),
+            sun_after_kwh=sun_after,
+            cheap=np.lexsort((-t, year.import_money_per_kwh, block)),
+            dear=np.lexsort((t, -year.import_money_per_kwh, block)),
+            resid_kw=resid,
+            sun_kwh=sun,
+            full_kwh=full,
+        )
+    return known[charger]
