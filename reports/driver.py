@@ -104,8 +104,8 @@ def _recommended_section(v: VehicleData, options: tuple[Option, ...]) -> Section
                     "A setting may be recommended only if it hardly raises the chance of a warranty breach, stays below"
                     " a limit of extra wear even at the cautious end of its range, and still serves your driving. Of"
                     " those the one with the largest yearly gain wins: bill saved less the scenario's loss of value."
-                    " Among near equals the simplest wins. If none gains enough, the answer is smart charging without export."
-                    " All limits are assumed values.",
+                    " Among near equals the simplest wins. If none gains enough, the answer is smart charging without"
+                    " export. All limits are assumed values.",
                     *(f"In the night's own words: {r}" for r in reasons),
                 ),
             ),

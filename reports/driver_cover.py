@@ -13,6 +13,7 @@ SOC_LABELS = ("0–20 %", "20–40 %", "40–60 %", "60–80 %", "80–100 %")
 TEMP_LABELS = ("below 0 °C", "0–10 °C", "10–20 °C", "20–30 °C", "above 30 °C")
 SCHEDULE_WORDS = {"single": "one test, at the end", "yearly": "a test every year", "quarterly": "a test every quarter"}
 CHART_ROWS = 6
+SCENARIO_YEARS = (1, 3, 5, 8, 10)
 
 
 def _now_option(options: tuple[Option, ...]) -> Option | None:
@@ -187,7 +188,8 @@ def resale_section(v: VehicleData, options: tuple[Option, ...]) -> Section:
     chosen = recommended_option(options)
     wanted = [BASELINE_POLICY, "as_driven", chosen.policy_id if chosen else BASELINE_POLICY]
     wanted = list(dict.fromkeys(wanted))
-    years = sorted({x.year for x in v.values})
+    present = sorted({x.year for x in v.values})
+    years = [y for y in present if y in SCENARIO_YEARS] or present[-1:]
     body: list[tuple[str, ...]] = []
     for year in years:
         for policy_id in wanted:

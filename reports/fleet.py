@@ -1,0 +1,299 @@
+"""The fleet page: within a minute, who may breach, how sure, how much is due to export, which cap would halve it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from models.domain import BASELINE_POLICY
+from reports import charts
+from reports import text as t
+from reports.blocks import Cell, Detail, Fact, Figure, Page, Section, Table, plain_table
+from reports.fleet_policies import claims_section, compliance_section, policies_section
+from reports.fleet_risk import AT_RISK_FRAC, answers, risk_table, risks_of
+from reports.rows_fleet import FleetData, KpiRow
+
+TOP = 25
+PAGES = (
+    ("index.html", "Fleet"),
+    ("vehicles.html", "All vehicles"),
+    ("models.html", "Models"),
+    ("data.html", "Data"),
+    ("dictionary.html", "Tables and SQL"),
+)
+KPIS = {
+    "vehicles": "Vehicles",
+    "vehicles_measured": "Measured",
+    "vehicles_inferred": "Inferred",
+    "vehicles_prior_only": "Prior only",
+    "pages_measured": "Measured",
+    "pages_inferred": "Inferred",
+    "pages_prior_only": "Prior only",
+    "readings": "Capacity readings",
+    "soh_frac": "Capacity, median",
+    "export_kwh": "Exported",
+    "virtual_km": "Virtual distance",
+    "expected_breaches": "Breaches expected",
+    "breaches_expected": "Breaches expected",
+    "conformance_error_pp": "Kernel against PyBaMM",
+}
+STANDINGS = ("measured", "inferred", "prior_only")
+
+
+def nav(current: str) -> tuple[Cell, ...]:
+    """Links to the sister pages; the current one has none."""
+    return tuple(Cell(label, href="" if name == current else name) for name, label in PAGES)
+
+
+def notices(data: FleetData) -> tuple[str, ...]:
+    """What stands above everything, said by the data and not by the name of a home."""
+    out: list[str] = []
+    if data.simulated:
+        out.append("Demonstration: all vehicles and their logs are simulated.")
+    if not data.export_sessions:
+        out.append(
+            "These logs contain no export. Everything about export is a calculation from models, not an observation."
+        )
+    if data.soc_inferred_sessions:
+        share = t.percent(data.soc_inferred_sessions / max(data.sessions, 1))
+        out.append(
+            f"The state of charge is inferred in {share} of the sessions ({t.number(data.soc_inferred_sessions)} of"
+            f" {t.number(data.sessions)}); an inferred level never yields a capacity reading."
+        )
+    return tuple(out)
+
+
+def footer(data: FleetData) -> tuple[str, ...]:
+    """Basis of every fleet page."""
+    return (
+        f"Fadecast · data up to {t.day(data.as_of_day)}. Ranges are 80 % intervals unless said otherwise; differences"
+        " between settings are taken in pairs within the same simulated worlds. Scenarios and assumed values are marked"
+        " as such.",
+    )
+
+
+def _standing_counts(data: FleetData) -> dict[str, int]:
+    return {k: sum(1 for v in data.vehicles if v.state.standing == k) for k in STANDINGS}
+
+
+def index_page(data: FleetData) -> Page:
+    """The front page of a fleet."""
+    risks = risks_of(data)
+    risky = sum(1 for r in risks if r.now is not None and r.breach_frac >= AT_RISK_FRAC)
+    n = len(data.vehicles)
+    counts = _standing_counts(data)
+    limit = t.percent(AT_RISK_FRAC)
+    headline = (
+        f"{t.plural(risky, 'vehicle')} of {n} may breach the warranty."
+        if risky
+        else f"No vehicle of {n} is likely to breach the warranty."
+    )
+    lead = (
+        f"A chance of {limit} or more that a test finds too little capacity within cover."
+        f" {counts['measured']} measured, {counts['inferred']} inferred, {counts['prior_only']} known by their type alone."
+    )
+    sections = (
+        Section("minute", "In a minute", answers=answers(data, risks), strong=True),
+        _kpi_section(data),
+        Section(
+            "risk",
+            "Breach risk by vehicle",
+            tables=(risk_table(risks, TOP),),
+            links=(Cell(f"All {t.plural(n, 'vehicle')}", href="vehicles.html"),) if n > TOP else (),
+        ),
+        policies_section(data),
+        claims_section(data),
+        compliance_section(data),
+        _capacity_section(data),
+        _quality_section(data),
+        _evidence_section(data),
+    )
+    return Page(
+        title="Fleet: battery wear, warranty and export",
+        eyebrow=f"Fleet report · {t.plural(n, 'vehicle')} · data up to {t.day(data.as_of_day)}",
+        headline=headline,
+        lead=lead,
+        sections=sections,
+        notices=notices(data),
+        nav=nav("index.html"),
+        footer=footer(data),
+        wide=True,
+    )
+
+
+def vehicles_page(data: FleetData) -> Page:
+    """All vehicles by falling risk."""
+    risks = risks_of(data)
+    return Page(
+        title="All vehicles",
+        eyebrow=f"Fleet report · data up to {t.day(data.as_of_day)}",
+        headline=f"All {t.plural(len(risks), 'vehicle')}, by risk of breach",
+        lead="Each links to the page its driver sees.",
+        sections=(Section("vehicles", "Vehicles", tables=(risk_table(risks, len(risks)),)),),
+        notices=notices(data),
+        nav=nav("vehicles.html"),
+        footer=footer(data),
+        wide=True,
+    )
+
+
+def kpi_value(k: KpiRow, value: float | None) -> str:
+    """A figure of the night in its unit."""
+    if k.unit in ("1", "frac") and (k.kpi.endswith("_frac") or "share" in k.kpi):
+        return t.percent(value, 1)
+    digits = 0 if value is not None and (abs(value) >= 100 or float(value).is_integer()) else 2
+    shown = t.number(value, digits)
+    unit = "" if k.unit in ("1", "", "count", "vehicles") else f"{t.NBSP}{k.unit}"
+    return shown if shown == t.UNKNOWN else shown + unit
+
+
+def _kpi_section(data: FleetData) -> Section:
+    facts: list[Fact] = []
+    for k in data.kpis:
+        if k.kpi == "as_of" or not t.known(k.value):
+            continue
+        span = "" if not (t.known(k.low) and t.known(k.high)) else f"{kpi_value(k, k.low)} to {kpi_value(k, k.high)}"
+        facts.append(Fact(KPIS.get(k.kpi, t.words(k.kpi).capitalize()), kpi_value(k, k.value), span, k.basis or ""))
+    return Section(
+        "figures", "Key figures", facts=tuple(facts), lead="" if facts else "No figures have been written yet."
+    )
+
+
+def _capacity_section(data: FleetData) -> Section:
+    edges = [0.60 + 0.02 * i for i in range(23)]
+    soh = [v.state.soh_frac for v in data.vehicles]
+    counts = [0] * (len(edges) - 1)
+    for x in soh:
+        i = min(max(int((x - edges[0]) / 0.02 + 1e-9), 0), len(counts) - 1)
+        counts[i] += 1
+    floors = sorted({v.contract.floor_frac for v in data.vehicles if v.contract})
+    body: list[tuple[str, ...]] = []
+    for cohort in sorted({v.vehicle.cohort_id for v in data.vehicles}):
+        mine = [v for v in data.vehicles if v.vehicle.cohort_id == cohort]
+        values = sorted(v.state.soh_frac for v in mine)
+        by = {k: sum(1 for v in mine if v.state.standing == k) for k in STANDINGS}
+        ages = sorted(v.state.age_years for v in mine)
+        body.append(
+            (
+                cohort,
+                t.number(len(mine)),
+                f"{by['measured']} / {by['inferred']} / {by['prior_only']}",
+                t.number(ages[len(ages) // 2], 1),
+                t.percent(values[len(values) // 2], 1),
+                t.percent_range(values[0], values[-1], 1),
+            )
+        )
+    return Section(
+        "capacity",
+        "Capacity today",
+        figures=(
+            Figure(
+                charts.histogram(
+                    "soh",
+                    edges,
+                    counts,
+                    "Capacity today over vehicles",
+                    f"{t.plural(len(soh), 'vehicle')} between {t.percent(min(soh, default=0))} and"
+                    f" {t.percent(max(soh, default=0))}.",
+                    "capacity over capacity as new",
+                    floors[0] if len(floors) == 1 else None,
+                ),
+                "Vehicles by capacity today. Prior-only vehicles stand at the middle of their type's range.",
+            ),
+        )
+        if soh
+        else (),
+        tables=(
+            plain_table(
+                "Cohorts: same cells, similar climate.",
+                (
+                    "Cohort",
+                    "Vehicles",
+                    "Measured / inferred / prior only",
+                    "Median age, years",
+                    "Median capacity",
+                    "Lowest to highest",
+                ),
+                body,
+            ),
+        ),
+    )
+
+
+def _quality_section(data: FleetData) -> Section:
+    return Section(
+        "data",
+        "Data quality",
+        tables=(files_table(data),),
+        paragraphs=(
+            "Rows read are counted independently: read = loaded + rejected + duplicate.",
+            *(
+                (f"{t.plural(data.unregistered, 'vehicle')} with logs but not registered: loaded, not computed.",)
+                if data.unregistered
+                else ()
+            ),
+        ),
+        links=(Cell("Rules, rejected rows, refused files", href="data.html"),),
+    )
+
+
+def files_table(data: FleetData) -> Table:
+    """Files and rows by format."""
+    body: list[tuple[str, ...]] = []
+    for name in sorted({f.format for f in data.files}):
+        mine = [f for f in data.files if f.format == name]
+        refused = sum(1 for f in mine if f.status == "refused")
+        body.append(
+            (
+                name,
+                t.number(len(mine)),
+                t.number(refused),
+                t.number(sum(f.rows_read for f in mine)),
+                t.number(sum(f.rows_loaded for f in mine)),
+                t.number(sum(f.rows_rejected for f in mine)),
+                t.number(sum(f.rows_duplicate for f in mine)),
+            )
+        )
+    columns = ("Format", "Files", "Refused", "Rows read", "Loaded", "Rejected", "Duplicate")
+    return plain_table("Files taken in, by format.", columns, body)
+
+
+def _finite(values: Iterable[float | None]) -> list[float]:
+    return sorted({v for v in values if v is not None and math.isfinite(v)})
+
+
+def _evidence_section(data: FleetData) -> Section:
+    errors = sorted(abs(c.error_pp) for c in data.conformance)
+    readings = sum(v.state.readings for v in data.vehicles)
+    reported = sum(v.state.readings_bms for v in data.vehicles)
+    tested = _finite(f.heldout_rmse_pp for f in data.fits)
+    inside = _finite(f.heldout_inside_80_frac for f in data.fits)
+    facts = [
+        Fact("Readings used", t.number(readings), f"and {t.number(reported)} reported by the cars", "rested voltages"),
+        Fact(
+            "Error on readings kept aside",
+            f"{t.number(tested[len(tested) // 2], 2)} points" if tested else "no readings to test on",
+            f"{t.number(tested[0], 2)} to {t.number(tested[-1], 2)} over laws and cohorts" if tested else "",
+        ),
+        Fact(
+            "Inside the 80 % range",
+            t.percent(inside[len(inside) // 2]) if inside else "not tested",
+            t.percent_range(inside[0], inside[-1]) if inside else "",
+            "share of readings kept aside",
+        ),
+        Fact(
+            "Fast calculation against PyBaMM",
+            f"{t.number(errors[-1], 3)} points at worst" if errors else "not simulated",
+            f"median {t.number(errors[len(errors) // 2], 3)}" if errors else "",
+            f"{t.plural(len(errors), 'run')}, of capacity",
+        ),
+    ]
+    first = next((f for v in data.vehicles for f in v.forecasts if f.policy_id == BASELINE_POLICY and f.basis), None)
+    details = (Detail("Basis of the forecasts", (first.basis,)),) if first else ()
+    return Section(
+        "evidence",
+        "Evidence for the models",
+        facts=tuple(facts),
+        links=(Cell("Fits, weights, members, conformance runs", href="models.html"),),
+        details=details,
+    )

@@ -1,0 +1,175 @@
+"""Sister pages: quality of the data; the dictionary of tables and columns with ways to query them."""
+
+from __future__ import annotations
+
+from reports import text as t
+from reports.blocks import Detail, Page, Section, plain_table
+from reports.fleet import STANDINGS, files_table, footer, nav, notices
+from reports.rows_fleet import FleetData, TableDoc
+
+SHOWN = 50
+STANDING_WORDS = {
+    "measured": "Measured: readings of this battery",
+    "inferred": "Inferred: use worked out by an energy balance",
+    "prior_only": "Prior only: known by its type",
+}
+QUERIES = (
+    (
+        "Vehicles by risk, going on as today",
+        "SELECT vehicle_id, breach_frac, breach_low_frac, breach_high_frac, breach_by_fade_frac, cover_end_years\n"
+        "FROM out_warranty w JOIN core_vehicle v USING (vehicle_id, contract_id)\n"
+        "WHERE policy_id = 'as_driven' AND test_schedule = 'yearly'\n"
+        "ORDER BY breach_frac DESC, vehicle_id LIMIT 20;",
+    ),
+    (
+        "Extra fade of each setting after the longest horizon, paired with smart charging without export",
+        "SELECT policy_id, count(*) AS vehicles, median(diff_p50_pp) AS extra_fade_pp,\n"
+        "       count(*) FILTER (diff_p10_pp > 0) AS clearly_more, count(*) FILTER (diff_p90_pp < 0) AS clearly_less\n"
+        "FROM out_forecast WHERE year = (SELECT max(year) FROM out_forecast)\n"
+        "GROUP BY policy_id ORDER BY extra_fade_pp, policy_id;",
+    ),
+    (
+        "How wrong each law has been",
+        "SELECT cohort_id, law_id, max(heldout_rmse_pp) AS rmse_pp, min(heldout_inside_80_frac) AS inside_80,\n"
+        "       max(weight) AS weight, max(readings) AS readings\n"
+        "FROM out_fit GROUP BY cohort_id, law_id ORDER BY cohort_id, law_id;",
+    ),
+    (
+        "Rows read, loaded, rejected, duplicate",
+        "SELECT format, count(*) AS files, sum(rows_read)::BIGINT AS rows_read, sum(rows_loaded)::BIGINT AS loaded,\n"
+        "       sum(rows_rejected)::BIGINT AS rejected, sum(rows_duplicate)::BIGINT AS duplicate\n"
+        "FROM meta_file GROUP BY format ORDER BY format;",
+    ),
+)
+
+
+def data_page(data: FleetData) -> Page:
+    """Files, rows, rules, standing."""
+    loaded = sum(f.rows_loaded for f in data.files)
+    read = sum(f.rows_read for f in data.files)
+    return Page(
+        title="Data quality",
+        eyebrow=f"Fleet report · data up to {t.day(data.as_of_day)}",
+        headline="What was taken in, and what was not",
+        lead=f"{t.number(read)} rows read, {t.number(loaded)} loaded, from {t.plural(len(data.files), 'file')}.",
+        sections=(
+            Section(
+                "files",
+                "Files",
+                tables=(files_table(data),),
+                paragraphs=("Always: read = loaded + rejected + duplicate. Rows read are counted independently.",),
+                details=_refused(data),
+            ),
+            _reject_section(data),
+            _rule_section(data),
+            _standing_section(data),
+        ),
+        notices=notices(data),
+        nav=nav("data.html"),
+        footer=footer(data),
+        wide=True,
+    )
+
+
+def _refused(data: FleetData) -> tuple[Detail, ...]:
+    refused = [f for f in data.files if f.status == "refused"]
+    if not refused:
+        return ()
+    body = [(f.path, f.format, f.error or "") for f in refused[:SHOWN]]
+    table = plain_table("Files refused as a whole.", ("File", "Format", "Why"), body, 3)
+    return (Detail(f"{t.plural(len(refused), 'file')} refused", tables=(table,), open=True),)
+
+
+def _reject_section(data: FleetData) -> Section:
+    body = [(r.format or "not known", t.words(r.reason), t.number(r.rows), r.example or "") for r in data.rejects]
+    table = plain_table(
+        "Rows refused one by one; each is kept in raw_reject.", ("Format", "Reason", "Rows", "First example"), body, 2
+    )
+    return Section(
+        "rejects",
+        "Rows rejected",
+        tables=(table,) if body else (),
+        lead="" if body else "No row was rejected.",
+    )
+
+
+def _rule_section(data: FleetData) -> Section:
+    body = [
+        (t.words(q.rule), t.words(q.source), t.number(q.rows_touched), t.number(q.vehicles), q.example or "")
+        for q in data.quality
+    ]
+    table = plain_table(
+        "What was repaired, inferred or flagged.",
+        ("Rule", "Source", "Rows or sessions", "Vehicles", "Example"),
+        body,
+        2,
+    )
+    return Section(
+        "rules", "Rules touched", tables=(table,) if body else (), lead="" if body else "No rule had to act."
+    )
+
+
+def _standing_section(data: FleetData) -> Section:
+    n = len(data.vehicles)
+    body = [
+        (STANDING_WORDS[k], t.number(c), t.percent(c / n) if n else t.UNKNOWN)
+        for k in STANDINGS
+        for c in [sum(1 for v in data.vehicles if v.state.standing == k)]
+    ]
+    said = [
+        f"{t.plural(data.sessions, 'session')}, {t.number(data.export_sessions)} of them export,"
+        f" {t.number(data.soc_inferred_sessions)} with an inferred state of charge."
+    ]
+    if data.unregistered:
+        said.append(f"{t.plural(data.unregistered, 'vehicle')} with logs but not registered: loaded, no page.")
+    return Section(
+        "standing",
+        "Standing of the pages",
+        paragraphs=tuple(said),
+        tables=(plain_table("Pages by what they rest on.", ("Standing", "Pages", "Share"), body),),
+    )
+
+
+def dictionary_page(tables: tuple[TableDoc, ...]) -> Page:
+    """Tables and columns, made from the registry, and ways to ask them."""
+    details = [
+        Detail(
+            f"{d.name}" + (f" · {t.plural(d.rows, 'row')}" if d.rows is not None else "") + ("" if d.served else " *"),
+            tables=(
+                plain_table(
+                    d.name,
+                    ("Column", "Type", "Unit", "Meaning"),
+                    [(c.name, c.type, c.unit, c.meaning) for c in d.columns],
+                    4,
+                ),
+            ),
+        )
+        for d in tables
+    ]
+    return Page(
+        title="Tables and SQL",
+        eyebrow="Fleet report",
+        headline="Tables and columns, and how to ask them",
+        lead="Everything on these pages stands in serving.duckdb, a copy for readers beside the pages.",
+        sections=(
+            Section(
+                "sql",
+                "Ask in SQL",
+                paragraphs=(
+                    "Open the file read-only, by its path in the home; open it again after a night. Prefixes: core_"
+                    " cleaned facts, out_ results, meta_ ledger and runs. Units stand in names; fractions are between 0 and 1.",
+                ),
+                code=("duckdb -readonly serving.duckdb",),
+                details=tuple(Detail(name, code=(sql,)) for name, sql in QUERIES),
+            ),
+            Section(
+                "tables",
+                "Tables",
+                paragraphs=("Tables with a star are not in serving.duckdb: hourly rows and rejected raw text.",),
+                details=tuple(details),
+            ),
+        ),
+        nav=nav("dictionary.html"),
+        footer=("Fadecast · made from warehouse/columns.toml.",),
+        wide=True,
+    )

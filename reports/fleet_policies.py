@@ -1,0 +1,253 @@
+"""Sections of the fleet page: policies, claims and cost, compliance."""
+
+from __future__ import annotations
+
+from models.domain import BASELINE_POLICY
+from reports import charts
+from reports import text as t
+from reports.blocks import Cell, Detail, Figure, Group, Row, Section, Table, plain_table
+from reports.fleet_risk import total
+from reports.policies_view import difference_heading, label_of
+from reports.rows_fleet import ClaimsRow, FleetData, FrontierRow
+
+SHOWN_COHORTS = 2
+SHOWN_QUARTERS = 12
+WINDOWS = {"five_years": "80 % to 5 years or 100,000 km", "eight_years": "70 % to 8 years or 160,000 km"}
+
+
+def _by_size(data: FleetData, cohorts: set[str]) -> list[str]:
+    size = {c: sum(1 for v in data.vehicles if v.vehicle.cohort_id == c) for c in cohorts}
+    return sorted(cohorts, key=lambda c: (-size[c], c))
+
+
+def policies_section(data: FleetData) -> Section:
+    """Benefit against fade and risk, by cohort."""
+    cohorts = _by_size(data, {f.cohort_id for f in data.frontier})
+    if not cohorts:
+        return Section("policies", "Export policies compared", lead="No policies have been computed yet.")
+    figures = tuple(_frontier_figure(data, c, i) for i, c in enumerate(cohorts[:SHOWN_COHORTS]))
+    details = [Detail(f"{c}: all settings in numbers", tables=(_frontier_table(data, c),)) for c in cohorts]
+    return Section(
+        "policies",
+        "Export policies compared",
+        paragraphs=(
+            "Extra wear is the paired difference to smart charging without export, after ten years: median over"
+            " vehicles with the 10–90 % spread over vehicles. Savings are those of the source years' prices: a scenario.",
+        ),
+        figures=figures,
+        details=tuple(details),
+    )
+
+
+def _rows(data: FleetData, cohort: str) -> list[FrontierRow]:
+    return [f for f in data.frontier if f.cohort_id == cohort]
+
+
+def _frontier_figure(data: FleetData, cohort: str, number: int) -> Figure:
+    rows = [f for f in _rows(data, cohort) if f.policy_id != BASELINE_POLICY and t.known(f.bill_saved_money_per_year)]
+    currency = rows[0].currency if rows else ""
+    dots = [
+        charts.Dot(
+            label_of(dict(data.policies), f.policy_id),
+            f.bill_saved_money_per_year or 0.0,
+            f.fade_diff_p50_pp,
+            f.fade_diff_p10_pp,
+            f.fade_diff_p90_pp,
+            not (f.fade_diff_p10_pp <= 0 <= f.fade_diff_p90_pp),
+        )
+        for f in rows
+    ]
+    vehicles = max((f.vehicles for f in rows), default=0)
+    return Figure(
+        charts.frontier_scatter(
+            f"frontier{number}",
+            dots,
+            f"Saving against extra wear, cohort {cohort}",
+            f"{len(dots)} settings of {t.plural(vehicles, 'vehicle')}; lines span vehicles.",
+            f"bill saved, {currency} a year",
+            "extra wear, points",
+        ),
+        f"{cohort}, {t.plural(vehicles, 'vehicle')}. Down and to the right is better; dark dots differ clearly from no"
+        " export over the vehicles.",
+        tuple(d.label for d in dots),
+    )
+
+
+def _frontier_table(data: FleetData, cohort: str) -> Table:
+    body: list[Row] = []
+    for f in _rows(data, cohort):
+        base = f.policy_id == BASELINE_POLICY
+        capped = t.percent(f.cap_changed_days_frac) if t.known(f.cap_changed_days_frac) else "no cap"
+        body.append(
+            Row(
+                (
+                    Cell(label_of(dict(data.policies), f.policy_id)),
+                    Cell(
+                        "reference" if base else t.points(f.fade_diff_p50_pp),
+                        "" if base else t.points_range(f.fade_diff_p10_pp, f.fade_diff_p90_pp),
+                    ),
+                    Cell("reference" if base else difference_heading(f.fade_diff_p10_pp, f.fade_diff_p90_pp)),
+                    Cell("reference" if base else t.money(f.bill_saved_money_per_year, f.currency)),
+                    Cell(f"{t.number(f.export_kwh_per_year)} kWh"),
+                    Cell(t.chance(f.breach_frac)),
+                    Cell(capped),
+                )
+            )
+        )
+    columns = (
+        "Setting",
+        "Extra wear, points",
+        "In words",
+        "Saved a year",
+        "Exported a year",
+        "Chance of breach",
+        "Days changed by the cap",
+    )
+    return Table(f"Settings of cohort {cohort}.", columns, (Group("", tuple(body)),))
+
+
+def claims_section(data: FleetData) -> Section:
+    """Expected claims and their cost, by cohort and quarter."""
+    title = "Claims and cost"
+    if not data.claims:
+        return Section("claims", title, lead="No claims have been computed yet.")
+    body: list[tuple[str, ...]] = []
+    details: list[Detail] = []
+    figures: list[Figure] = []
+    for cohort in _by_size(data, {c.cohort_id for c in data.claims}):
+        mine = [c for c in data.claims if c.cohort_id == cohort]
+        contracts = sorted({c.contract_id for c in mine})
+        for contract in contracts:
+            for policy in ("as_driven", BASELINE_POLICY, *_worst(mine, contract)):
+                rows = [c for c in mine if c.contract_id == contract and c.policy_id == policy]
+                if rows:
+                    body.append(_claims_line(data, cohort, contract, policy, rows))
+        rows = [c for c in mine if c.policy_id == "as_driven"] or [c for c in mine if c.policy_id == BASELINE_POLICY]
+        main = _main_contract(data, cohort, contracts)
+        shown = [c for c in rows if c.contract_id == main]
+        if shown and len(figures) < SHOWN_COHORTS:
+            figures.append(_claims_figure(cohort, shown, len(figures)))
+        details.append(_quarters(cohort, main, shown))
+    return Section(
+        "claims",
+        title,
+        paragraphs=(
+            "Expected over the forecast, by contract. A breach becomes a claim, a claim a payment, by stated"
+            " assumptions; sums are taken within a simulated world, so claims of a cohort move together. The reserve is the 99 %"
+            " quantile of the cost to date.",
+        ),
+        tables=(
+            plain_table(
+                "Cohort totals over the forecast.",
+                ("Cohort and contract", "Setting", "Breaches", "Claims", "Cost", "Reserve, 99 %"),
+                body,
+                2,
+            ),
+        ),
+        figures=tuple(figures),
+        details=tuple(details),
+    )
+
+
+def _main_contract(data: FleetData, cohort: str, contracts: list[str]) -> str:
+    counts = {
+        c: sum(1 for v in data.vehicles if v.vehicle.cohort_id == cohort and v.vehicle.contract_id == c)
+        for c in contracts
+    }
+    return max(contracts, key=lambda c: (counts[c], c))
+
+
+def _worst(rows: list[ClaimsRow], contract: str) -> tuple[str, ...]:
+    """The setting with the most expected breaches, beside those always shown."""
+    others = sorted({c.policy_id for c in rows if c.contract_id == contract} - {"as_driven", BASELINE_POLICY})
+    sums = {p: total(c.breaches for c in rows if c.contract_id == contract and c.policy_id == p) for p in others}
+    return (max(others, key=lambda p: (sums[p], p)),) if others else ()
+
+
+def _claims_line(data: FleetData, cohort: str, contract: str, policy: str, rows: list[ClaimsRow]) -> tuple[str, ...]:
+    reserves = [c.reserve_money for c in rows if c.reserve_money is not None]
+    currency = rows[0].currency
+    return (
+        f"{cohort}, {t.words(contract)}",
+        label_of(dict(data.policies), policy),
+        t.number(total(c.breaches for c in rows), 2),
+        t.number(total(c.claims for c in rows), 2),
+        t.money(total(c.cost_money for c in rows), currency),
+        t.money(max(reserves, default=None), currency),
+    )
+
+
+def _claims_figure(cohort: str, rows: list[ClaimsRow], number: int) -> Figure:
+    bars = [charts.Interval(c.quarter, c.cost_low_money, c.cost_money, c.cost_high_money) for c in rows]
+    return Figure(
+        charts.period_bars(
+            f"claims{number}",
+            bars,
+            f"Expected cost of claims by quarter, cohort {cohort}",
+            f"From {rows[0].quarter} to {rows[-1].quarter}; lines span 8 of 10 simulated worlds.",
+            f"{rows[0].currency} a quarter",
+        ),
+        f"{cohort}: expected cost by quarter, going on as today. Lines: 80 % of simulated worlds; the mean may lie"
+        " above them where claims are rare and dear.",
+    )
+
+
+def _quarters(cohort: str, contract: str, rows: list[ClaimsRow]) -> Detail:
+    body = [
+        (
+            c.quarter,
+            f"{t.number(c.breaches, 2)} ({t.number_range(c.breaches_low, c.breaches_high, 2)})",
+            f"{t.number(c.claims, 2)} ({t.number_range(c.claims_low, c.claims_high, 2)})",
+            f"{t.money(c.cost_money, c.currency)} ({t.money_range(c.cost_low_money, c.cost_high_money, c.currency)})",
+            t.money(c.reserve_money, c.currency),
+            t.number((c.monte_carlo_error_frac or 0.0) * 100, 2),
+        )
+        for c in rows[:SHOWN_QUARTERS]
+    ]
+    basis = rows[0].basis if rows else ""
+    return Detail(
+        f"{cohort}: the next {t.plural(len(body), 'quarter')}",
+        (f"Contract {t.words(contract)}, going on as today. Basis: {basis or 'not stated'}.",),
+        tables=(
+            plain_table(
+                "Expected values with 80 % ranges.",
+                ("Quarter", "Breaches", "Claims", "Cost", "Reserve to date", "Computing error, points"),
+                body,
+            ),
+        ),
+    )
+
+
+def compliance_section(data: FleetData) -> Section:
+    """UN GTR 22: the maker's duty towards authorities, never a customer's warranty."""
+    said = (
+        "Minimum performance of certified usable energy, counting virtual kilometres. It binds the maker towards"
+        " authorities; it is nobody's customer warranty, and nothing above rests on it."
+    )
+    body: list[tuple[str, ...]] = []
+    for c in data.compliance:
+        if c.policy_id not in ("as_driven", BASELINE_POLICY) and len({x.policy_id for x in data.compliance}) > 4:
+            continue
+        body.append(
+            (
+                c.family,
+                label_of(dict(data.policies), c.policy_id),
+                WINDOWS.get(c.window_id, t.words(c.window_id)),
+                t.number(c.vehicles),
+                f"{t.percent(c.share_above_frac)} ({t.percent_range(c.share_above_low_frac, c.share_above_high_frac)})",
+                t.chance(c.passes_frac),
+            )
+        )
+    table = plain_table(
+        "A family passes when at least 90 % of its vehicles are above the floor.",
+        ("Family", "Setting", "Window", "Vehicles", "Above the floor", "Chance to pass"),
+        body,
+        3,
+    )
+    return Section(
+        "compliance",
+        "UN GTR 22 compliance, apart",
+        paragraphs=(said,),
+        tables=(table,) if body else (),
+        lead="" if body else "Not computed yet.",
+    )

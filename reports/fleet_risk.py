@@ -1,0 +1,198 @@
+"""Breach risk of a fleet: who, how sure, how much is due to export, which cap would halve it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from models.domain import BASELINE_POLICY
+from reports import text as t
+from reports.blocks import Cell, Fact, Group, Row, Table
+from reports.policies_view import Option, label_of, option, options_of
+from reports.render import page_name
+from reports.rows import VehicleData, WarrantyRow
+from reports.rows_fleet import FleetData
+
+AT_RISK_FRAC = 0.10
+NOTHING_TO_HALVE = 0.05
+
+
+@dataclass(frozen=True)
+class Risk:
+    """One vehicle's risk, going on as today, and what a cap does to it."""
+
+    vehicle: VehicleData
+    options: tuple[Option, ...]
+    now: WarrantyRow | None
+    base: WarrantyRow | None
+    halving: Option | None
+
+    @property
+    def breach_frac(self) -> float:
+        """Chance of a breach found, going on as today (0 where not computed)."""
+        return 0.0 if self.now is None else self.now.breach_frac
+
+
+def total(values: Iterable[float | None]) -> float:
+    """Sum whose result does not depend on the order (exactly rounded); what is not known counts as nothing."""
+    return math.fsum(v for v in values if v is not None and math.isfinite(v))
+
+
+def _saved(o: Option) -> float:
+    v = o.value.bill_saved_money_per_year if o.value else None
+    return v if v is not None and math.isfinite(v) else -math.inf
+
+
+def _halving(options: tuple[Option, ...], now: WarrantyRow | None) -> Option | None:
+    if now is None or now.breach_frac < 0.005:
+        return None
+    fit = [o for o in options if o.capped and o.warranty and o.warranty.breach_frac <= now.breach_frac / 2]
+    return max(fit, key=_saved, default=None)
+
+
+def risks_of(data: FleetData) -> tuple[Risk, ...]:
+    """Vehicles by falling risk, then by id."""
+    out: list[Risk] = []
+    for v in data.vehicles:
+        options = options_of(v)
+        now, base = option(options, "as_driven"), option(options, BASELINE_POLICY)
+        present = now or base
+        now_row = present.warranty if present else None
+        out.append(Risk(v, options, now_row, base.warranty if base else None, _halving(options, now_row)))
+    return tuple(sorted(out, key=lambda r: (-r.breach_frac, r.vehicle.vehicle.vehicle_id)))
+
+
+def answers(data: FleetData, risks: tuple[Risk, ...]) -> tuple[Fact, ...]:
+    """The four answers at the top of the fleet page."""
+    known = [r for r in risks if r.now is not None]
+    if not known:
+        return (Fact("Which vehicles may breach?", "Not computed yet."),)
+    risky = [r for r in known if r.breach_frac >= AT_RISK_FRAC]
+    expected = total(r.breach_frac for r in known)
+    limit = t.percent(AT_RISK_FRAC)
+    who = (
+        f"{len(risky)} of {len(known)} vehicles have a chance of {limit} or more"
+        if risky
+        else f"No vehicle of {len(known)} has a chance of {limit} or more"
+    )
+    return (
+        Fact(
+            "Which vehicles may breach?",
+            f"{who}.",
+            f"{t.number(expected, 1)} breaches expected in the whole fleet, going on as today, tests once a year"
+            " (assumed).",
+        ),
+        _how_sure(known, risky),
+        _due_to_export(data, known),
+        _which_cap(data, known, expected),
+    )
+
+
+def _how_sure(known: list[Risk], risky: list[Risk]) -> Fact:
+    low = total(r.now.breach_low_frac for r in known if r.now)
+    high = total(r.now.breach_high_frac for r in known if r.now)
+    group = risky or known
+    measured = sum(1 for r in group if r.vehicle.state.standing == "measured")
+    which = "of those at risk" if risky else "of all"
+    return Fact(
+        "How sure is that?",
+        f"The models range from {t.number(low, 1)} to {t.number(high, 1)} breaches.",
+        f"{measured} of {len(group)} {which} have readings of their own battery; the others rest on their type.",
+    )
+
+
+def _due_to_export(data: FleetData, known: list[Risk]) -> Fact:
+    title = "How much is due to export?"
+    if not data.export_sessions:
+        return Fact(title, "None: these logs contain no export.", "What export would do stands under policies.")
+    fade = total(r.now.breach_by_fade_frac for r in known if r.now)
+    cover = total(r.now.breach_by_cover_frac for r in known if r.now)
+    return Fact(
+        title,
+        f"Wear by export: {t.number(fade, 2, plus=True)} breaches.",
+        f"Cover used up by virtual kilometres: {t.number(cover, 2, plus=True)} (shorter cover: fewer breaches count).",
+    )
+
+
+def _which_cap(data: FleetData, known: list[Risk], expected: float) -> Fact:
+    title = "Which cap would halve it?"
+    if expected < NOTHING_TO_HALVE:
+        return Fact(title, "There is next to nothing to halve.")
+    ids = [p for p, policy in data.policies.items() if policy.caps]
+    best: tuple[float, float, str] | None = None
+    lowest: tuple[float, str] | None = None
+    for policy_id in ids:
+        rows = [(r, option(r.options, policy_id)) for r in known]
+        if any(o is None or o.warranty is None for _, o in rows):
+            continue
+        breaches = total(o.warranty.breach_frac for _, o in rows if o and o.warranty)
+        saved = total(_saved(o) for _, o in rows if o)
+        if lowest is None or breaches < lowest[0]:
+            lowest = (breaches, policy_id)
+        if breaches <= expected / 2 and (best is None or saved > best[0]):
+            best = (saved, breaches, policy_id)
+    if best is not None:
+        return Fact(
+            title,
+            f"{label_of(dict(data.policies), best[2])}.",
+            f"{t.number(best[1], 1)} breaches expected instead of {t.number(expected, 1)}; of the caps that halve it,"
+            " the one that keeps most of the saving.",
+        )
+    if lowest is None:
+        return Fact(title, "No cap has been computed.")
+    return Fact(
+        title,
+        "None of the caps tried does.",
+        f"The nearest is “{label_of(dict(data.policies), lowest[1])}” with {t.number(lowest[0], 1)} instead of"
+        f" {t.number(expected, 1)}: most of the risk does not come from export.",
+    )
+
+
+def risk_table(risks: tuple[Risk, ...], top: int, driver_folder: str = "../driver/") -> Table:
+    """Vehicles by falling risk, linked to their pages."""
+    body: list[Row] = []
+    for r in risks[:top]:
+        v, s, w = r.vehicle, r.vehicle.state, r.now
+        fade = None if w is None else w.breach_by_fade_frac
+        cover = None if w is None else w.breach_by_cover_frac
+        export = "none logged" if s.export_kwh <= 0 else f"{t.points(None if fade is None else fade * 100)} points"
+        body.append(
+            Row(
+                (
+                    Cell(v.vehicle.vehicle_id, v.vehicle.cohort_id, driver_folder + page_name(v.vehicle.vehicle_id)),
+                    Cell(
+                        t.years(s.age_years),
+                        f"{t.number(s.odometer_km)} km" if t.known(s.odometer_km) else "no odometer",
+                    ),
+                    Cell(t.percent(s.soh_frac, 1), t.percent_range(s.soh_low_frac, s.soh_high_frac, 1)),
+                    Cell(t.words(s.standing)),
+                    Cell(
+                        t.chance(None if w is None else w.breach_frac),
+                        t.chance_range(w.breach_low_frac, w.breach_high_frac) if w else "",
+                    ),
+                    Cell(t.chance(r.base.breach_frac if r.base else None)),
+                    Cell(
+                        export,
+                        "" if cover is None or s.export_kwh <= 0 else f"cover {t.points(cover * 100)}",
+                    ),
+                    Cell(t.years(None if w is None else w.cover_end_years)),
+                    Cell(r.halving.label if r.halving else "none" if r.breach_frac >= 0.005 else "not needed"),
+                )
+            )
+        )
+    columns = (
+        "Vehicle",
+        "Age",
+        "Capacity now",
+        "Standing",
+        "Chance of breach",
+        "Without export",
+        "Export adds",
+        "Cover left",
+        "Cap that halves it",
+    )
+    caption = (
+        "Going on as today, under each vehicle's own contract, tests once a year (assumed); small print: 80 % range"
+    )
+    return Table(f"{caption} of capacity, range over the models of a chance.", columns, (Group("", tuple(body)),))
