@@ -58,6 +58,39 @@ EMPTY = RainflowState(np.empty(0), np.empty(0, dtype=np.int64), 0.0, -1, 0.0, 0)
 
 
 @njit(cache=True, nogil=True)
+def _push(
+    value: float,
+    index: int,
+    values: FloatArray,
+    indices: IntArray,
+    n: int,
+    cycles: FloatArray,
+    places: IntArray,
+    m: int,
+) -> tuple[int, int]:
+    values[n], indices[n] = value, index
+    n += 1
+    while n >= 3:
+        height = abs(values[n - 3] - values[n - 2])
+        if abs(values[n - 2] - values[n - 1]) < height:
+            break
+        cycles[m, 0] = height
+        cycles[m, 1] = 0.5 * (values[n - 3] + values[n - 2])
+        places[m, 0], places[m, 1] = indices[n - 3], indices[n - 2]
+        if n == 3:
+            cycles[m, 2], places[m, 2] = 0.5, -1
+            values[0], values[1] = values[1], values[2]
+            indices[0], indices[1] = indices[1], indices[2]
+            n = 2
+        else:
+            cycles[m, 2], places[m, 2] = 1.0, indices[n - 1]
+            values[n - 3], indices[n - 3] = values[n - 1], indices[n - 1]
+            n -= 2
+        m += 1
+    return n, m
+
+
+@njit(cache=True, nogil=True)
 def _feed(
     x: FloatArray,
     values: FloatArray,
@@ -81,26 +114,8 @@ def _feed(
         d = v - last_value
         if d == 0.0:
             continue
-        if direction * d < 0.0:  # the last value was a turning point: push it and close what it closes
-            values[n], indices[n] = last_value, last_index
-            n += 1
-            while n >= 3:
-                height = abs(values[n - 3] - values[n - 2])
-                if abs(values[n - 2] - values[n - 1]) < height:
-                    break
-                cycles[m, 0] = height
-                cycles[m, 1] = 0.5 * (values[n - 3] + values[n - 2])
-                places[m, 0], places[m, 1] = indices[n - 3], indices[n - 2]
-                if n == 3:
-                    cycles[m, 2], places[m, 2] = 0.5, -1
-                    values[0], values[1] = values[1], values[2]
-                    indices[0], indices[1] = indices[1], indices[2]
-                    n = 2
-                else:
-                    cycles[m, 2], places[m, 2] = 1.0, indices[n - 1]
-                    values[n - 3], indices[n - 3] = values[n - 1], indices[n - 1]
-                    n -= 2
-                m += 1
+        if direction * d < 0.0:  # the last value was a turning point
+            n, m = _push(last_value, last_index, values, indices, n, cycles, places, m)
         direction, last_value, last_index = d, v, k
     return n, last_value, last_index, direction, m
 
@@ -139,17 +154,22 @@ def advance(state: RainflowState, trace: FloatArray) -> tuple[RainflowState, Cyc
 
 
 def residue(state: RainflowState) -> Cycles:
-    """What has not closed, as half cycles (the last sample closes the last one)."""
-    values, indices = state.values, state.indices
+    """What has not closed: ranges that the last sample would close, then the rest as half cycles."""
+    s = state.values.shape[0]
+    values, indices = np.empty(s + 1), np.empty(s + 1, dtype=np.int64)
+    values[:s], indices[:s] = state.values, state.indices
+    cycles, places = np.empty((s + 2, 3)), np.full((s + 2, 3), -1, dtype=np.int64)
+    n, m = s, 0
     if state.last_index > 0:
-        values, indices = np.append(values, state.last_value), np.append(indices, state.last_index)
-    if values.shape[0] < 2:
-        return _cycles(np.empty((0, 3)), np.empty((0, 3), dtype=np.int64))
-    cycles = np.stack(
-        [np.abs(np.diff(values)), 0.5 * (values[1:] + values[:-1]), np.full(values.shape[0] - 1, 0.5)], axis=1
-    )
-    places = np.stack([indices[:-1], indices[1:], np.full(values.shape[0] - 1, -1)], axis=1)
-    return _cycles(cycles, places)
+        n, m = _push(state.last_value, state.last_index, values, indices, n, cycles, places, 0)
+    if n >= 2:
+        rest = slice(m, m + n - 1)
+        cycles[rest, 0] = np.abs(np.diff(values[:n]))
+        cycles[rest, 1] = 0.5 * (values[1:n] + values[: n - 1])
+        cycles[rest, 2] = 0.5
+        places[rest, 0], places[rest, 1], places[rest, 2] = indices[: n - 1], indices[1:n], -1
+        m += n - 1
+    return _cycles(cycles[:m], places[:m])
 
 
 def count_cycles(trace: FloatArray) -> Cycles:

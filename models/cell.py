@@ -1,0 +1,396 @@
+"""The only door to PyBaMM: parameter sets with provenance, tables for the kernel, reference simulation, conformance.
+
+PyBaMM is imported inside functions, so that nothing else pays for it. SI units live here only; the sign of PyBaMM's
+current (positive when discharging) is turned here.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.domain import Duty, FloatArray, Pack
+from models.laws.esoh import EDGE, EsohTables, window
+from models.laws.sei import ANCHOR_DAYS, SeiTables, Steps, parameters_id
+from models.laws.sei_kernel import FARADAY, GAS, KELVIN, REST_C_RATE, SeiConstants
+from models.parameters import Entry, entry
+
+RTOL, ATOL = 1e-6, 1e-9
+RAMP_SECONDS = 10.0
+TABLE_POINTS = 10_001
+_OPTIONS = {"sei_ec": "ec reaction limited", "sei_interstitial": "interstitial-diffusion limited"}
+# laws.toml -> PyBaMM's names
+_NAMES = {
+    "film_activation_j_per_mol": "SEI growth activation energy [J.mol-1]",
+    "film_resistivity_ohm_m": "SEI resistivity [Ohm.m]",
+    "film_potential_v": "SEI open-circuit potential [V]",
+    "film_volume_m3_per_mol": "SEI partial molar volume [m3.mol-1]",
+    "lithium_per_film_mol": "Ratio of lithium moles to SEI moles",
+    "film_start_m": "Initial SEI thickness [m]",
+    "solvent_mol_per_m3": "EC initial concentration in electrolyte [mol.m-3]",
+    "kinetic_m_per_s": "SEI kinetic rate constant [m.s-1]",
+    "film_diffusivity_m2_per_s": "EC diffusivity [m2.s-1]",
+    "interstitial_diffusivity_m2_per_s": "SEI lithium interstitial diffusivity [m2.s-1]",
+    "interstitial_mol_per_m3": "Lithium interstitial reference concentration [mol.m-3]",
+}
+_OUTPUTS = (
+    "X-averaged negative SEI thickness [m]",
+    "X-averaged negative electrode active material volume fraction",
+    "Total lithium in particles [mol]",
+    "R-averaged negative particle concentration [mol.m-3]",
+)
+
+
+def _pybamm() -> Any:
+    os.environ.setdefault("PYBAMM_DISABLE_TELEMETRY", "true")
+    import pybamm
+
+    return pybamm
+
+
+def pybamm_module() -> Any:
+    """PyBaMM itself, imported when first asked for: for the archetypes of the simulated fleet (`models.synthetic_truth`)."""
+    return _pybamm()
+
+
+def options(law_id: str) -> dict[str, Any]:
+    """PyBaMM's model options of a member."""
+    return {
+        "SEI": (_OPTIONS[law_id], "none"),
+        "loss of active material": ("current-driven", "current-driven"),
+        "calculate discharge energy": "false",
+    }
+
+
+def _law_entry(cell_id: str, law_id: str, home: Path | None) -> Entry:
+    return entry("laws", parameters_id(law_id, entry("cells", cell_id, home).text("parameter_set")), home)
+
+
+def parameter_values(cell_id: str, law_id: str | None = None, home: Path | None = None) -> Any:
+    """PyBaMM's ``ParameterValues`` of a cell, with a member's ageing parameters applied.
+
+    Parameters
+    ----------
+    cell_id
+        Entry of ``parameters/cells.toml``; names the parameter set and the voltage limits.
+    law_id
+        ``sei_ec`` or ``sei_interstitial``: everything of ``laws.toml`` replaces the set's own (uncalibrated) value, or
+        is donated to a set that has none; None leaves the set without ageing.
+    home
+        Where own parameters lie, if any.
+
+    Raises
+    ------
+    ParameterError
+        No such cell, or no parameters of this member for its set.
+    """
+    pybamm = _pybamm()
+    cell = entry("cells", cell_id, home)
+    p = pybamm.ParameterValues(cell.text("parameter_set"))
+    low, high = cell.number("voltage_min_v"), cell.number("voltage_max_v")
+    p.update(
+        {
+            "Lower voltage cut-off [V]": low,
+            "Upper voltage cut-off [V]": high,
+            "Open-circuit voltage at 0% SOC [V]": low,
+            "Open-circuit voltage at 100% SOC [V]": high,
+        },
+        check_already_exists=False,
+    )
+    if law_id is None:
+        return p
+    law = _law_entry(cell_id, law_id, home)
+    p.update(
+        {name: law.number(key) for key, name in _NAMES.items() if key in law.parameters}, check_already_exists=False
+    )
+    capacity_c = electrode_tables(cell_id, home).capacity_new_ah * 3600.0
+    par = pybamm.LithiumIonParameters(options(law_id))
+    area = float(p.evaluate(par.A_cc))
+
+    def wear(domain: str, per_cycle: float) -> Any:
+        material = float(p[f"{domain} electrode active material volume fraction"])
+        factor = per_cycle * material * area / (2.0 * capacity_c)  # active material lost per C/m2 through the cell
+
+        def rate(i: Any, T: Any) -> Any:  # noqa: ARG001, N803 - PyBaMM passes temperature under this name
+            return -factor * pybamm.sqrt(i**2 + 1e-8)
+
+        return rate
+
+    per_cycle = law.number("wear_per_cycle_frac")
+    p.update(
+        {
+            "Negative electrode current-driven LAM rate": wear("Negative", per_cycle),
+            "Positive electrode current-driven LAM rate": wear(
+                "Positive", per_cycle * law.number("cathode_wear_ratio")
+            ),
+        },
+        check_already_exists=False,
+    )
+    return p
+
+
+def _grid() -> FloatArray:
+    return np.linspace(EDGE, 1.0 - EDGE, TABLE_POINTS)
+
+
+@lru_cache(maxsize=16)
+def electrode_tables(cell_id: str, home: Path | None = None) -> EsohTables:
+    """Electrode balance of a new cell, evaluated from its parameter set at the reference temperature.
+
+    Raises
+    ------
+    ParameterError
+        There is no such cell.
+    """
+    pybamm = _pybamm()
+    p = parameter_values(cell_id, None, home)
+    par = pybamm.LithiumIonParameters()
+    x, temp = pybamm.Vector(_grid()), pybamm.Scalar(float(p["Reference temperature [K]"]))
+    return EsohTables(
+        anode_ocp_v=np.asarray(p.evaluate(par.n.prim.U(x, temp)), dtype=float).ravel(),
+        cathode_ocp_v=np.asarray(p.evaluate(par.p.prim.U(x, temp)), dtype=float).ravel(),
+        anode_ah=float(p.evaluate(par.n.Q_init)),
+        cathode_ah=float(p.evaluate(par.p.Q_init)),
+        lithium_ah=float(p.evaluate(par.Q_Li_particles_init)),
+        voltage_min_v=float(p["Lower voltage cut-off [V]"]),
+        voltage_max_v=float(p["Upper voltage cut-off [V]"]),
+    )
+
+
+def sei_tables(cell_id: str, law_id: str, home: Path | None = None) -> SeiTables:
+    """Constants and tables of the kernel, all read from the ``ParameterValues`` that the reference simulation uses."""
+    pybamm = _pybamm()
+    p = parameter_values(cell_id, law_id, home)
+    law = _law_entry(cell_id, law_id, home)
+    par = pybamm.LithiumIonParameters(options(law_id))
+    esoh = electrode_tables(cell_id, home)
+    anode = par.n.prim
+    reference = float(p["Reference temperature [K]"])
+    c_max = float(p["Maximum concentration in negative electrode [mol.m-3]"])
+    salt = pybamm.Scalar(float(p["Initial concentration in electrolyte [mol.m-3]"]))
+    grid = _grid()
+
+    def exchange(temp: float) -> FloatArray:
+        value = p.evaluate(anode.j0(salt, pybamm.Vector(grid * c_max), pybamm.Scalar(temp)))
+        return np.asarray(value, dtype=float).ravel()
+
+    def ocp(temp: float) -> FloatArray:
+        return np.asarray(p.evaluate(anode.U(pybamm.Vector(grid), pybamm.Scalar(temp))), dtype=float).ravel()
+
+    def diffusivity(temp: float) -> float:
+        return float(p.evaluate(anode.D(pybamm.Scalar(0.5 * c_max), pybamm.Scalar(temp))))
+
+    def activation(cold: float, warm: float) -> float:
+        return GAS * math.log(warm / cold) / (1.0 / reference - 1.0 / (reference + 10.0))
+
+    def number(key: str, missing: float = 0.0) -> float:
+        return law.number(key) if key in law.parameters else missing
+
+    j_cold, j_warm = exchange(reference), exchange(reference + 10.0)
+    radius = float(p["Negative particle radius [m]"])
+    material = float(p["Negative electrode active material volume fraction"])
+    # A_cc holds all electrodes connected in parallel already (Ai2020 has 34): it must not be multiplied again.
+    surface = 3.0 * material / radius * float(p.evaluate(par.n.L)) * float(p.evaluate(par.A_cc))
+    per_film = law.number("lithium_per_film_mol")
+    unit = esoh.lithium_ah * 3600.0 / FARADAY * law.number("film_volume_m3_per_mol") / (per_film * surface)
+    constants = SeiConstants(
+        interstitial=law_id == "sei_interstitial",
+        surface_m2=surface,
+        radius_m=radius,
+        c_max_mol_m3=c_max,
+        reference_k=reference,
+        diffusivity_m2_s=diffusivity(reference),
+        diffusivity_activation_j=activation(diffusivity(reference), diffusivity(reference + 10.0)),
+        exchange_activation_j=activation(j_cold[TABLE_POINTS // 2], j_warm[TABLE_POINTS // 2]),
+        film_resistivity_ohm_m=law.number("film_resistivity_ohm_m"),
+        film_potential_v=number("film_potential_v"),
+        film_volume_m3_mol=law.number("film_volume_m3_per_mol"),
+        lithium_per_film_mol=per_film,
+        solvent_mol_m3=number("solvent_mol_per_m3"),
+        kinetic_m_s=number("kinetic_m_per_s"),
+        film_diffusivity_m2_s=number("film_diffusivity_m2_per_s"),
+        interstitial_mol_m_s=number("interstitial_diffusivity_m2_per_s") * number("interstitial_mol_per_m3"),
+        film_activation_j=law.number("film_activation_j_per_mol"),
+        film_unit_m=unit,
+        film_start_frac=law.number("film_start_m") / unit,
+        anode_ah=esoh.anode_ah,
+        cathode_ah=esoh.cathode_ah,
+        lithium_ah=esoh.lithium_ah,
+        capacity_ah=esoh.capacity_new_ah,
+        voltage_min_v=esoh.voltage_min_v,
+        voltage_max_v=esoh.voltage_max_v,
+        wear_per_cycle_frac=law.number("wear_per_cycle_frac"),
+        cathode_wear_ratio=law.number("cathode_wear_ratio"),
+    )
+    return SeiTables(constants, esoh, (ocp(reference + 10.0) - ocp(reference)) / 10.0, j_cold)
+
+
+def balanced_current(steps: Steps, capacity_frac: float = 1.0) -> FloatArray:
+    """Current whose daily charge meets the duty's SOC, so that an open-loop run follows it. [1/h, capacity as new]
+
+    Every day's charge is set to its change of SOC times the present capacity: the day's currents share the residual in
+    proportion to their size (rests stay rests); a day without current gets it evenly. Currents below
+    `models.laws.sei_kernel.REST_C_RATE` count as rest.
+
+    Parameters
+    ----------
+    steps
+        The duty.
+    capacity_frac
+        Present capacity over capacity as new, constant over the duty. [1]
+
+    Returns
+    -------
+    ndarray
+        Shape (m,), positive charging.
+    """
+    c_rate = np.where(np.abs(steps.c_rate) < REST_C_RATE, 0.0, steps.c_rate)
+    starts = np.flatnonzero(np.diff(steps.day, prepend=-1.0))
+    wanted = np.add.reduceat(steps.soc_end - steps.soc_start, starts) * capacity_frac
+    residual = wanted - np.add.reduceat(c_rate * steps.hours, starts)
+    size = np.add.reduceat(np.abs(c_rate) * steps.hours, starts)
+    spread = np.add.reduceat(steps.hours, starts)
+    lengths = np.diff(np.append(starts, c_rate.size))
+    active = size > np.abs(residual)  # else the correction would turn a current round
+    gain = np.repeat(np.where(active, residual / np.where(size > 0, size, 1.0), 0.0), lengths)
+    even = np.repeat(np.where(active, 0.0, residual / spread), lengths)
+    return c_rate + gain * np.abs(c_rate) + even
+
+
+def segments_of(steps: Steps, anchor_days: float = ANCHOR_DAYS) -> FloatArray:
+    """First steps of the segments between two anchors (whole days, at most `anchor_days`), and the end, shape (s + 1,)."""
+    days = steps.day
+    starts = [0]
+    for i in np.flatnonzero(np.diff(days)) + 1:
+        if days[i] - days[starts[-1]] >= anchor_days:
+            starts.append(int(i))
+    return np.array([*starts, days.size])
+
+
+def _profile(hours: FloatArray, current_a: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Breakpoints [s] and currents [A] of piecewise constant steps joined by short ramps."""
+    ends = np.cumsum(hours) * 3600.0
+    change = np.flatnonzero(np.diff(current_a) != 0.0)
+    t = np.empty(2 * change.size + 2)
+    i = np.empty(2 * change.size + 2)
+    t[0], i[0] = 0.0, current_a[0]
+    t[1:-1:2], i[1:-1:2] = ends[change], current_a[change]
+    t[2:-1:2], i[2:-1:2] = ends[change] + RAMP_SECONDS, current_a[change + 1]
+    t[-1], i[-1] = ends[-1], current_a[-1]
+    return t, i
+
+
+def reference_segment(
+    cell_id: str,
+    law_id: str,
+    hours: FloatArray,
+    c_rate: FloatArray,
+    temp_c: FloatArray,
+    soc: float,
+    state: FloatArray,
+    tables: SeiTables,
+    home: Path | None = None,
+) -> FloatArray:
+    """PyBaMM's single-particle model between two anchors: one IDAKLU solve.
+
+    Parameters
+    ----------
+    hours, c_rate, temp_c
+        Steps of constant current over capacity as new, positive charging, shape (m,). [h], [1/h], [°C]
+    soc
+        Cell state of charge at the start. [1]
+    state
+        Film, anode loss, trapped lithium as in `models.laws.sei.SeiTables`, shape (3,).
+
+    Returns
+    -------
+    ndarray
+        State at the end (trapped lithium = lithium that left the particles less what the film holds), shape (3,).
+    """
+    pybamm = _pybamm()
+    k = tables.constants
+    p = parameter_values(cell_id, law_id, home)
+    film, wear, trapped = (float(v) for v in state)
+    lithium_loss = film - k.film_start_frac + trapped
+    w = window(tables.esoh, lithium_loss, wear, k.cathode_wear_ratio * wear)
+    fresh = float(p["Negative electrode active material volume fraction"])
+    p.update(
+        {
+            "Negative electrode active material volume fraction": fresh * (1.0 - wear),
+            "Positive electrode active material volume fraction": float(
+                p["Positive electrode active material volume fraction"]
+            )
+            * (1.0 - k.cathode_wear_ratio * wear),
+            "Initial SEI thickness [m]": film / (1.0 - wear) * k.film_unit_m,
+            "Initial concentration in negative electrode [mol.m-3]": (w.anode_0 + soc * (w.anode_100 - w.anode_0))
+            * k.c_max_mol_m3,
+            "Initial concentration in positive electrode [mol.m-3]": (w.cathode_0 + soc * (w.cathode_100 - w.cathode_0))
+            * float(p["Maximum concentration in positive electrode [mol.m-3]"]),
+        }
+    )
+    t, current = _profile(hours, -c_rate * k.capacity_ah)
+    ends = np.cumsum(hours) * 3600.0
+    warm = np.concatenate([[temp_c[0]], temp_c, [temp_c[-1]]]) + KELVIN
+    at = np.concatenate([[0.0], ends - 1800.0 * hours, [ends[-1]]])
+    p["Current function [A]"] = pybamm.Interpolant(t, current, pybamm.t, interpolator="linear")
+    p["Ambient temperature [K]"] = lambda y, z, t: pybamm.Interpolant(at, warm, t)  # noqa: ARG005
+    p["Initial temperature [K]"] = float(warm[0])
+    model = pybamm.lithium_ion.SPM(options(law_id))
+    model.events = []
+    solver = pybamm.IDAKLUSolver(
+        rtol=RTOL, atol=ATOL, output_variables=list(_OUTPUTS), options={"max_num_steps": 10**7}
+    )
+    solution = pybamm.Simulation(model, parameter_values=p, solver=solver).solve(t)
+    thick, material, lithium_mol = (float(solution[name].entries[..., -1].ravel()[0]) for name in _OUTPUTS[:3])
+    wear_end = 1.0 - material / fresh
+    film_end = thick * (1.0 - wear_end) / k.film_unit_m
+    gone = 1.0 - lithium_mol * FARADAY / 3600.0 / k.lithium_ah
+    return np.array([film_end, wear_end, gone - (film_end - k.film_start_frac)])
+
+
+def reference_run(
+    cell_id: str,
+    law_id: str,
+    steps: Steps,
+    charge: FloatArray,
+    segments: FloatArray,
+    state: FloatArray,
+    tables: SeiTables,
+    home: Path | None = None,
+) -> FloatArray:
+    """PyBaMM along a duty, re-anchored to its SOC at the start of every segment; as `models.laws.sei.kernel_run`."""
+    out = np.empty((len(segments) - 1, 3))
+    now = np.asarray(state, dtype=float)
+    for s in range(len(segments) - 1):
+        a, b = int(segments[s]), int(segments[s + 1])
+        now = reference_segment(
+            cell_id,
+            law_id,
+            steps.hours[a:b],
+            charge[a:b],
+            steps.temp_c[a:b],
+            float(steps.soc_start[a]),
+            now,
+            tables,
+            home,
+        )
+        out[s] = now
+    return out
+
+
+def reference_simulation(
+    duty: Duty, pack: Pack, law_id: str, start: FloatArray | None = None, home: Path | None = None
+) -> FloatArray:
+    """PyBaMM's state after a duty of a pack's cell (see `reference_run`), at the end of each anchored segment, (s, 3)."""
+    from models.laws.sei import steps_of, tables
+
+    t = tables(pack.cell_id, law_id, home)
+    state = t.new_state if start is None else start
+    steps = steps_of(duty, pack)
+    charge = balanced_current(steps, t.capacity_frac(state))
+    return reference_run(pack.cell_id, law_id, steps, charge, segments_of(steps), state, t, home)

@@ -1,0 +1,332 @@
+"""Reduced electrochemistry: growth of the anode's film (SEI) under two mechanisms, and wear by throughput.
+
+A day's exposures are the growth it would bring at some film thicknesses ("nodes") and fullnesses of the anode
+("windows": as lithium is lost the anode is used less deep, as its material is lost deeper), with equivalent full cycles
+and the lithium that lost material takes along. Multipliers of kinetics and diffusion are exact on them: with
+G(L) = <exp(-gL)/(a + bL)>, a draw's growth is m_K G(L m_K/m_D).
+
+Sources: PyBaMM's submodels (see `models.laws.sei_kernel`); parameters and their standing in ``parameters/laws.toml``.
+
+Limits
+------
+No plating, no self-heating beyond the duty's cell temperature, no overhang, no growth of resistance, wear independent of
+temperature and depth. Calibrated to fleet medians, not to this vehicle (see ``laws.toml``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from models.domain import Duty, FloatArray, Pack
+from models.laws.base import Projection, RangeCheck
+from models.laws.esoh import EsohTables, capacity_frac, window
+from models.laws.sei_kernel import SeiConstants, daily_growth, run_segment, substeps
+from models.laws.sei_project import balance_grid, project_draws
+from models.parameters import Entry, entry, load
+
+LAW_IDS = ("sei_ec", "sei_interstitial")
+VERSION = 1
+NODES = np.array([4e-4, 4e-3, 0.015, 0.04, 0.09, 0.17, 0.32, 0.65])
+"""Film thicknesses at which growth is stored, in units of the film that would hold all cyclable lithium. [1]"""
+FULLNESS = np.array([0.55, 0.70, 0.85, 1.0, 1.12])
+"""Windows at which growth is stored: full anode's stoichiometry over that of the new cell. [1]"""
+ANCHOR_DAYS = 30.0
+
+
+@dataclass(frozen=True, eq=False)
+class SeiTables:
+    """Constants and tables of one cell and member, read by `models.cell` from PyBaMM's ``ParameterValues``."""
+
+    constants: SeiConstants
+    esoh: EsohTables
+    entropic_v_per_k: FloatArray
+    exchange_a_m2: FloatArray
+
+    @property
+    def new_state(self) -> FloatArray:
+        """State of a new cell, shape (3,): film, anode loss, trapped lithium."""
+        return np.array([self.constants.film_start_frac, 0.0, 0.0])
+
+    def aged_state(self, lithium_loss_frac: float) -> FloatArray:
+        """State of a cell that lost lithium to its film alone, shape (3,)."""
+        return np.array([self.constants.film_start_frac + lithium_loss_frac, 0.0, 0.0])
+
+    def capacity_frac(self, state: FloatArray) -> float:
+        """Capacity over capacity as new in a state, by eSOH. [1]"""
+        film, wear, trapped = (float(v) for v in state)
+        lithium = film - self.constants.film_start_frac + trapped
+        return float(capacity_frac(lithium, wear, self.constants.cathode_wear_ratio * wear, self.esoh))
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """A duty cut to steps of constant current, cell-level, shape (m,) each; the same for kernel and PyBaMM.
+
+    ``c_rate`` is current over capacity as new, positive charging [1/h]; ``day`` the duty's day.
+    """
+
+    hours: FloatArray
+    c_rate: FloatArray
+    temp_c: FloatArray
+    soc_start: FloatArray
+    soc_end: FloatArray
+    day: FloatArray
+
+
+def steps_of(duty: Duty, pack: Pack) -> Steps:
+    """Cut a duty to steps of constant current (see `models.laws.sei_kernel.substeps`)."""
+    out = substeps(duty.cell_soc_frac, duty.temp_c, duty.current_a / pack.capacity_ah, duty.step_hours)
+    return Steps(*out[:5], day=np.floor_divide(out[5], 24 * 60 // duty.step_minutes))
+
+
+@lru_cache(maxsize=32)
+def tables(cell_id: str, law_id: str, home: Path | None = None) -> SeiTables:
+    """Tables of a cell and member (imports PyBaMM; kept for the process)."""
+    from models.cell import sei_tables
+
+    return sei_tables(cell_id, law_id, home)
+
+
+def _windows(esoh: EsohTables) -> tuple[FloatArray, FloatArray]:
+    """Windows of the levels, shape (w, 4), and the full anode's stoichiometry of each, shape (w,)."""
+    new = window(esoh, 0.0)
+    wanted = np.minimum(FULLNESS * new.anode_100, 1.0 - 1e-3)
+    rows: list[tuple[float, float, float, float]] = []
+    for target in wanted:
+        low, high = (0.0, 0.9) if target <= new.anode_100 else (0.0, 0.5)
+        for _ in range(50):
+            mid = 0.5 * (low + high)
+            w = window(esoh, mid) if target <= new.anode_100 else window(esoh, 0.0, mid, 0.0)
+            above = w.anode_100 > target
+            low, high = (mid, high) if above == (target <= new.anode_100) else (low, mid)
+        w = window(esoh, low) if target <= new.anode_100 else window(esoh, 0.0, low, 0.0)
+        rows.append((w.anode_0, w.anode_100, w.cathode_0, w.cathode_100))
+    windows = np.array(rows)
+    return windows, windows[:, 1].copy()
+
+
+class SeiLaw:
+    """One member: a film mechanism with wear by throughput (implements `models.laws.base.Law`).
+
+    Parameters
+    ----------
+    cell_id
+        Entry of ``parameters/cells.toml``.
+    law_id
+        ``sei_ec`` or ``sei_interstitial``.
+    home
+        Where own parameters lie, if any.
+
+    Raises
+    ------
+    ParameterError
+        The cell has no parameters of this member.
+    """
+
+    def __init__(self, cell_id: str, law_id: str, home: Path | None = None) -> None:
+        self.cell_id = cell_id
+        self._law_id = law_id
+        self._home = home
+        self.cell: Entry = entry("cells", cell_id, home)
+        self.parameters: Entry = entry("laws", parameters_id(law_id, self.cell.text("parameter_set")), home)
+        body = f"{self.cell['parameter_set'].value} {self.parameters.sha256} {NODES.tolist()} {FULLNESS.tolist()}"
+        self._version = f"{VERSION}.{hashlib.sha256(body.encode()).hexdigest()[:12]}"
+
+    @property
+    def law_id(self) -> str:
+        return self._law_id
+
+    @property
+    def label(self) -> str:
+        return self.parameters.label
+
+    @property
+    def version(self) -> str:
+        """Declared integer + hash of what the numbers depend on."""
+        return self._version
+
+    @property
+    def chemistry(self) -> str:
+        return self.cell.text("chemistry")
+
+    @property
+    def exposure_names(self) -> tuple[str, ...]:
+        growth = tuple(f"growth_w{w}_t{t}" for w in range(FULLNESS.size) for t in range(NODES.size))
+        return (*growth, "full_cycles", *(f"trapped_w{w}" for w in range(FULLNESS.size)))
+
+    @property
+    def multiplier_names(self) -> tuple[str, ...]:
+        return ("diffusion", "wear") if self._law_id == "sei_interstitial" else ("kinetic", "diffusion", "wear")
+
+    @property
+    def multiplier_sigma(self) -> tuple[float, ...]:
+        """Prior standard deviation of each log-multiplier across cohorts (assumed, ``laws.toml``)."""
+        return tuple(self.parameters.number(f"{name}_sigma") for name in self.multiplier_names)
+
+    @property
+    def source(self) -> str:
+        return self.parameters["film_activation_j_per_mol"].source
+
+    @property
+    def tables(self) -> SeiTables:
+        """Constants and tables, read on first use."""
+        return tables(self.cell_id, self._law_id, self._home)
+
+    def exposures(self, duty: Duty, pack: Pack) -> FloatArray:
+        """Daily exposures, shape (days, k): film growth at every window and node, full cycles, trapped lithium."""
+        t = self.tables
+        return daily_growth(
+            duty.cell_soc_frac,
+            duty.temp_c,
+            duty.current_a / pack.capacity_ah,
+            duty.step_hours,
+            24 * 60 // duty.step_minutes,
+            _cached_windows(self.cell_id, self._law_id, self._home)[0],
+            NODES,
+            t.constants,
+            t.esoh.anode_ocp_v,
+            t.entropic_v_per_k,
+            t.exchange_a_m2,
+        )
+
+    def project(
+        self,
+        exposures: FloatArray,
+        level_capacity_frac: FloatArray,
+        log_multipliers: FloatArray,
+        state: FloatArray | None = None,
+    ) -> Projection:
+        """Capacity of every draw along periods; see `models.laws.base.Law.project`.
+
+        Raises
+        ------
+        ValueError
+            Shapes do not fit the law.
+        """
+        e = np.asarray(exposures, dtype=float)
+        m = np.exp(np.atleast_2d(np.asarray(log_multipliers, dtype=float)))
+        names = self.multiplier_names
+        if e.ndim != 3 or e.shape[2] != len(self.exposure_names) or e.shape[0] != len(level_capacity_frac):
+            raise ValueError(f"{self._law_id}: exposures need shape (levels, periods, {len(self.exposure_names)}).")
+        if m.shape[1] != len(names):
+            raise ValueError(f"{self._law_id}: log_multipliers need shape (draws, {len(names)}), got {m.shape}.")
+        t, n_w, n_t = self.tables, FULLNESS.size, NODES.size
+        growth = e[:, :, : n_w * n_t].reshape(e.shape[0], e.shape[1], n_w, n_t).transpose(1, 0, 2, 3)
+        slowness = np.ascontiguousarray(1.0 / np.maximum(growth, 1e-30))
+        diffusion = m[:, names.index("diffusion")].copy()
+        kinetic = m[:, names.index("kinetic")].copy() if "kinetic" in names else diffusion
+        draws, periods = m.shape[0], e.shape[1]
+        new = np.tile(t.new_state, (draws, 1))
+        now = new if state is None else np.array(np.broadcast_to(state, (draws, 3)), dtype=float)
+        capacity, lithium, anode = (np.empty((draws, periods)) for _ in range(3))
+        project_draws(
+            slowness,
+            np.ascontiguousarray(e[:, :, n_w * n_t].T),
+            np.ascontiguousarray(e[:, :, n_w * n_t + 1 :].transpose(1, 0, 2)),
+            -np.asarray(level_capacity_frac, dtype=float),
+            _cached_windows(self.cell_id, self._law_id, self._home)[1],
+            NODES,
+            kinetic,
+            diffusion,
+            m[:, names.index("wear")] * t.constants.wear_per_cycle_frac,
+            _cached_grid(self.cell_id, self._law_id, self._home),
+            t.constants.capacity_ah,
+            t.constants.film_start_frac,
+            now,
+            capacity,
+            lithium,
+            anode,
+        )
+        return Projection(capacity, now, {"lithium": lithium, "anode": anode})
+
+    def range_check(self, duty: Duty, pack: Pack) -> RangeCheck:
+        """Share of steps outside the range stated in ``laws.toml`` (``low`` and ``high`` of the ``valid_`` entries)."""
+        c_rate = np.abs(duty.current_a.sum(axis=1)) / pack.capacity_ah
+        values = {"temp_c": duty.temp_c, "c_rate": c_rate, "cell_soc_frac": duty.cell_soc_frac[1:]}
+        outside = np.zeros(duty.steps, dtype=bool)
+        shares: dict[str, float] = {}
+        for name, value in values.items():
+            p = self.parameters[f"valid_{name}"]
+            low, high = float(p.value[0]), float(p.value[1])
+            bad = (value < low) | (value > high)
+            shares[name] = float(np.mean(bad)) if bad.size else 0.0
+            outside |= bad
+        return RangeCheck(float(np.mean(outside)) if outside.size else 0.0, shares)
+
+
+@lru_cache(maxsize=32)
+def _cached_windows(cell_id: str, law_id: str, home: Path | None) -> tuple[FloatArray, FloatArray]:
+    return _windows(tables(cell_id, law_id, home).esoh)
+
+
+@lru_cache(maxsize=32)
+def _cached_grid(cell_id: str, law_id: str, home: Path | None) -> FloatArray:
+    t = tables(cell_id, law_id, home)
+    return balance_grid(
+        t.esoh.lithium_ah,
+        t.esoh.anode_ah,
+        t.esoh.cathode_ah,
+        t.constants.cathode_wear_ratio,
+        t.esoh.voltage_min_v,
+        t.esoh.voltage_max_v,
+        t.esoh.anode_ocp_v,
+        t.esoh.cathode_ocp_v,
+    )
+
+
+def parameters_id(law_id: str, parameter_set: str) -> str:
+    """Entry of ``laws.toml`` for a member on a parameter set."""
+    return f"{law_id}_{parameter_set.lower()}"
+
+
+def members(cell_id: str, home: Path | None = None) -> tuple[SeiLaw, ...]:
+    """SEI members of a cell's ensemble in fixed order; empty when ``laws.toml`` has none for its parameter set."""
+    known = load("laws", home)
+    parameter_set = entry("cells", cell_id, home).text("parameter_set")
+    return tuple(SeiLaw(cell_id, law_id, home) for law_id in LAW_IDS if parameters_id(law_id, parameter_set) in known)
+
+
+def kernel_run(
+    steps: Steps, charge: FloatArray, segments: FloatArray, state: FloatArray, tables: SeiTables
+) -> FloatArray:
+    """Exact recursion along a duty, re-anchored to its SOC at the start of every segment.
+
+    Parameters
+    ----------
+    steps
+        From `steps_of`.
+    charge
+        Charge-balanced current over capacity as new, shape (m,) (see `models.cell.balanced_current`). [1/h]
+    segments
+        First step of each segment and the number of steps, shape (s + 1,).
+    state
+        At the start, shape (3,).
+
+    Returns
+    -------
+    ndarray
+        State at the end of each segment, shape (s, 3).
+    """
+    out = np.empty((len(segments) - 1, 3))
+    now = np.asarray(state, dtype=float)
+    for s in range(len(segments) - 1):
+        a, b = int(segments[s]), int(segments[s + 1])
+        now = run_segment(
+            steps.hours[a:b],
+            charge[a:b],
+            steps.temp_c[a:b],
+            float(steps.soc_start[a]),
+            now,
+            tables.constants,
+            tables.esoh.anode_ocp_v,
+            tables.entropic_v_per_k,
+            tables.exchange_a_m2,
+            tables.esoh.cathode_ocp_v,
+        )
+        out[s] = now
+    return out

@@ -1,0 +1,285 @@
+"""Numba core of the SEI laws: growth rate of the film, an exact run along a duty, daily exposures.
+
+The anode of a single-particle model with a quasi-steady parabolic particle; signs and equations are PyBaMM's
+(``sei_growth.py`` of 26.10: Marquis 2020, thesis, section 5.6.4; Yang et al. 2017, 10.1016/j.jpowsour.2017.05.110),
+except that currents are positive when they charge. Film growth has one form for both members:
+
+    dL/dt = exp(-g L) / (a + b L)
+
+"ec reaction limited": a = 1/K, b = 1/D, g = 0 (kinetics in series with diffusion through the film);
+"interstitial-diffusion limited": a = 0, 1/b = V D c exp(-F phi/RT) / z, g the film's ohmic part F j R_film / RT.
+
+Thickness is counted in units of `SeiConstants.film_unit_m`, the film that would hold all cyclable lithium on the fresh
+surface: growth then *is* the lithium lost. Losses of active material shrink the surface that carries the film.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from models.domain import FloatArray
+from models.laws.esoh import anode_window, table_at
+
+FARADAY = 96485.33212
+GAS = 8.314462618
+KELVIN = 273.15
+SUBSTEP_SOC = 0.06  # a step of the duty is cut so that SOC moves less than this
+REST_C_RATE = 2e-3  # smaller currents count as rest in a run (the day's charge balance is kept)
+
+
+class SeiConstants(NamedTuple):
+    """Constants of one cell and member in SI units; order and names are the kernel's contract with `models.cell`."""
+
+    interstitial: bool
+    surface_m2: float  # anode particles' surface when new
+    radius_m: float
+    c_max_mol_m3: float
+    reference_k: float
+    diffusivity_m2_s: float  # in the particle, at reference_k
+    diffusivity_activation_j: float
+    exchange_activation_j: float
+    film_resistivity_ohm_m: float
+    film_potential_v: float
+    film_volume_m3_mol: float
+    lithium_per_film_mol: float
+    solvent_mol_m3: float
+    kinetic_m_s: float
+    film_diffusivity_m2_s: float
+    interstitial_mol_m_s: float  # diffusivity times concentration
+    film_activation_j: float
+    film_unit_m: float
+    film_start_frac: float  # thickness when new, in units of film_unit_m
+    anode_ah: float
+    cathode_ah: float
+    lithium_ah: float
+    capacity_ah: float
+    voltage_min_v: float
+    voltage_max_v: float
+    wear_per_cycle_frac: float  # active material of the anode lost per equivalent full cycle
+    cathode_wear_ratio: float
+
+
+@njit(cache=True, nogil=True)
+def growth_terms(
+    x: float,
+    c_rate: float,
+    temp_k: float,
+    surface: float,
+    k: SeiConstants,
+    ocp: FloatArray,
+    entropic: FloatArray,
+    exchange: FloatArray,
+) -> tuple[float, float, float]:
+    """Terms (a, b, g) of dL/dt = exp(-g L) / (a + b L), L in film units, time in hours.
+
+    Parameters
+    ----------
+    x
+        Mean anode stoichiometry. [1]
+    c_rate
+        Current over capacity as new, positive charging. [1/h]
+    temp_k
+        Temperature. [K]
+    surface
+        Anode surface over the surface as new. [1]
+    """
+    f = FARADAY / (GAS * temp_k)
+    inverse = 1.0 / k.reference_k - 1.0 / temp_k
+    x_surface = x
+    overpotential = 0.0
+    film = 0.0
+    if c_rate != 0.0:
+        j = -c_rate * k.capacity_ah / (k.surface_m2 * surface)  # PyBaMM's sign: positive when discharging
+        diffusivity = k.diffusivity_m2_s * math.exp(k.diffusivity_activation_j / GAS * inverse)
+        x_surface = x - j * k.radius_m / (5.0 * diffusivity * FARADAY * k.c_max_mol_m3)
+        j_0 = table_at(exchange, x_surface) * math.exp(k.exchange_activation_j / GAS * inverse)
+        overpotential = 2.0 / f * math.asinh(j / (2.0 * j_0))
+        film = f * j * k.film_resistivity_ohm_m * k.film_unit_m
+    potential = table_at(ocp, x_surface) + (temp_k - k.reference_k) * table_at(entropic, x_surface) + overpotential
+    speed = 3600.0 / k.film_unit_m * k.film_volume_m3_mol / k.lithium_per_film_mol
+    speed *= math.exp(k.film_activation_j / GAS * inverse)
+    if k.interstitial:
+        b = k.film_unit_m / (speed * k.interstitial_mol_m_s) * math.exp(f * potential)
+        return 0.0, b, film
+    kinetic = k.kinetic_m_s * math.exp(-0.5 * f * (potential - k.film_potential_v))
+    speed *= k.solvent_mol_m3
+    return 1.0 / (speed * kinetic), k.film_unit_m / (speed * k.film_diffusivity_m2_s), 0.0
+
+
+@njit(cache=True, nogil=True)
+def substeps(
+    cell_soc: FloatArray, temp_c: FloatArray, current_c: FloatArray, step_hours: float
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Cut a duty's steps where discharge and charge share one, and where SOC moves far.
+
+    A step with both signs becomes two halves, discharge first, at twice the mean currents, so that throughput is kept.
+
+    Parameters
+    ----------
+    cell_soc, temp_c, current_c
+        As in `models.domain.Duty`; current over capacity as new by use, shape (n, uses). [1], [°C], [1/h]
+    step_hours
+        Length of a step. [h]
+
+    Returns
+    -------
+    tuple of ndarray
+        hours, c_rate (positive charging), temp_c, soc_start, soc_end, step (index of the duty's step), shape (m,) each.
+    """
+    n = temp_c.size
+    cap = 0
+    for i in range(n):
+        cap += (
+            4
+            + 2 * int(abs(cell_soc[i + 1] - cell_soc[i]) / SUBSTEP_SOC)
+            + 2 * int(np.abs(current_c[i]).sum() * step_hours / SUBSTEP_SOC)
+        )
+    out = np.empty((6, cap))
+    m = 0
+    for i in range(n):
+        up, down = 0.0, 0.0
+        for u in range(current_c.shape[1]):
+            up += max(current_c[i, u], 0.0)
+            down += min(current_c[i, u], 0.0)
+        start, end = cell_soc[i], cell_soc[i + 1]
+        both = min(up, -down) > REST_C_RATE
+        halves = 2 if both else 1
+        middle = start
+        if both:
+            middle = start + down * step_hours + 0.5 * (end - start - (up + down) * step_hours)
+            middle = min(max(middle, 0.0), 1.0)
+        for h in range(halves):
+            s_0 = start if h == 0 else middle
+            s_1 = middle if both and h == 0 else end
+            rate = 2.0 * (down if h == 0 else up) if both else up + down
+            parts = 1 + int(abs(s_1 - s_0) / SUBSTEP_SOC)
+            for p in range(parts):
+                out[0, m] = step_hours / halves / parts
+                out[1, m] = rate
+                out[2, m] = temp_c[i]
+                out[3, m] = s_0 + (s_1 - s_0) * p / parts
+                out[4, m] = s_0 + (s_1 - s_0) * (p + 1) / parts
+                out[5, m] = i
+                m += 1
+    return out[0, :m], out[1, :m], out[2, :m], out[3, :m], out[4, :m], out[5, :m]
+
+
+@njit(cache=True, nogil=True)
+def daily_growth(
+    cell_soc: FloatArray,
+    temp_c: FloatArray,
+    current_c: FloatArray,
+    step_hours: float,
+    steps_per_day: int,
+    windows: FloatArray,
+    nodes: FloatArray,
+    k: SeiConstants,
+    ocp: FloatArray,
+    entropic: FloatArray,
+    exchange: FloatArray,
+) -> FloatArray:
+    """Daily exposures: growth at each (window, node), equivalent full cycles, lithium trapped per unit of wear.
+
+    Parameters
+    ----------
+    windows
+        Anode and cathode stoichiometry at empty and full of each level, shape (w, 4): x_0, x_100, y_0, y_100.
+    nodes
+        Film thicknesses in film units, shape (t,).
+
+    Returns
+    -------
+    ndarray
+        Shape (days, w * t + 1 + w).
+    """
+    hours, rate, temp, soc_0, soc_1, step = substeps(cell_soc, temp_c, current_c, step_hours)
+    days = (temp_c.size + steps_per_day - 1) // steps_per_day
+    n_w, n_t = windows.shape[0], nodes.size
+    out = np.zeros((days, n_w * n_t + 1 + n_w))
+    anode_share = k.anode_ah / k.lithium_ah
+    cathode_share = k.cathode_wear_ratio * k.cathode_ah / k.lithium_ah
+    for i in range(hours.size):
+        row = out[int(step[i]) // steps_per_day]
+        soc = 0.5 * (soc_0[i] + soc_1[i])
+        c_rate = rate[i] if abs(rate[i]) > 1e-5 else 0.0
+        cycles = 0.5 * abs(rate[i]) * hours[i]
+        row[n_w * n_t] += cycles
+        for w in range(n_w):
+            x = windows[w, 0] + soc * (windows[w, 1] - windows[w, 0])
+            y = windows[w, 2] + soc * (windows[w, 3] - windows[w, 2])
+            row[n_w * n_t + 1 + w] += cycles * (anode_share * x + cathode_share * y)
+            a, b, g = growth_terms(x, c_rate, temp[i] + KELVIN, 1.0, k, ocp, entropic, exchange)
+            base = w * n_t
+            if g == 0.0:
+                for t in range(n_t):
+                    row[base + t] += hours[i] / (a + b * nodes[t])
+            else:
+                for t in range(n_t):
+                    row[base + t] += hours[i] * math.exp(-g * nodes[t]) / (a + b * nodes[t])
+    return out
+
+
+@njit(cache=True, nogil=True)
+def run_segment(
+    hours: FloatArray,
+    c_rate: FloatArray,
+    temp_c: FloatArray,
+    soc: float,
+    state: FloatArray,
+    k: SeiConstants,
+    ocp: FloatArray,
+    entropic: FloatArray,
+    exchange: FloatArray,
+    ocp_p: FloatArray,
+) -> FloatArray:
+    """Run the kernel from an anchored SOC along constant currents; concentrations follow the current (open loop).
+
+    Parameters
+    ----------
+    hours, c_rate, temp_c
+        Steps of constant current (over capacity as new, positive charging), shape (m,). [h], [1/h], [°C]
+    soc
+        State of charge of the cell at the start. [1]
+    state
+        Film thickness in film units on the fresh surface, anode loss, lithium trapped in lost material, shape (3,). [1]
+
+    Returns
+    -------
+    ndarray
+        State at the end, shape (3,).
+    """
+    film, wear, trapped = state[0], state[1], state[2]
+    lithium = k.lithium_ah * (1.0 - (film - k.film_start_frac) - trapped)
+    anode = k.anode_ah * (1.0 - wear)
+    cathode = k.cathode_ah * (1.0 - k.cathode_wear_ratio * wear)
+    x_0, x_100 = anode_window(lithium, anode, cathode, k.voltage_min_v, k.voltage_max_v, ocp, ocp_p)
+    x = x_0 + soc * (x_100 - x_0)
+    y = (lithium - x * anode) / cathode
+    for i in range(hours.size):
+        h = hours[i]
+        surface = 1.0 - wear
+        charge = c_rate[i] * k.capacity_ah * h
+        x_mid = x + 0.5 * charge / (k.anode_ah * surface)
+        y_mid = y - 0.5 * charge / (k.cathode_ah * (1.0 - k.cathode_wear_ratio * wear))
+        a, b, g = growth_terms(x_mid, c_rate[i], temp_c[i] + KELVIN, surface, k, ocp, entropic, exchange)
+        thick = film / surface
+        guess = math.exp(-g * thick) / (a + b * thick)
+        if b * guess * h > 0.02 * (a + b * thick):  # young film: exact growth of the step, ohmic part at its start
+            e = math.exp(-g * thick)
+            grown = 2.0 * e * h / (a + b * thick + math.sqrt((a + b * thick) ** 2 + 2.0 * b * e * h))
+        else:
+            half = thick + 0.5 * h * guess
+            grown = h * math.exp(-g * half) / (a + b * half)
+        film += grown * surface
+        x += charge / (k.anode_ah * surface) - grown * k.lithium_ah / k.anode_ah
+        y -= charge / (k.cathode_ah * (1.0 - k.cathode_wear_ratio * wear))
+        lost = k.wear_per_cycle_frac * 0.5 * abs(c_rate[i]) * h
+        trapped += lost * (k.anode_ah * x_mid + k.cathode_wear_ratio * k.cathode_ah * y_mid) / k.lithium_ah
+        wear += lost
+    out = np.empty(3)
+    out[0], out[1], out[2] = film, wear, trapped
+    return out

@@ -1,0 +1,190 @@
+"""Numba core of `models.laws.sei.SeiLaw.project`: thousands of draws along periods of stored growth.
+
+Within a period 1/G is piecewise linear in thickness, so that growth through a period of any length is exact: between two
+nodes ``∫ H dL`` is a quadratic. What moves slowly (the anode's window, its surface, the duty's level) is taken at the
+middle of the period by a predictor.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from models.domain import FloatArray
+from models.laws.esoh import anode_window
+
+GRID_LITHIUM = 0.0025
+GRID_ANODE = 0.005
+LITHIUM_MAX = 0.80
+ANODE_MAX = 0.50
+
+
+@njit(cache=True, nogil=True)
+def balance_grid(
+    lithium_ah: float,
+    anode_ah: float,
+    cathode_ah: float,
+    cathode_ratio: float,
+    v_min: float,
+    v_max: float,
+    ocp_n: FloatArray,
+    ocp_p: FloatArray,
+) -> FloatArray:
+    """Capacity [A.h] and full anode's stoichiometry over lithium loss and anode loss.
+
+    Returns
+    -------
+    ndarray
+        Shape (lithium, anode, 2) on grids of `GRID_LITHIUM` and `GRID_ANODE`.
+    """
+    n_q, n_a = int(LITHIUM_MAX / GRID_LITHIUM + 0.5) + 1, int(ANODE_MAX / GRID_ANODE + 0.5) + 1
+    out = np.empty((n_q, n_a, 2))
+    for i in range(n_q):
+        lithium = lithium_ah * (1.0 - i * GRID_LITHIUM)
+        for j in range(n_a):
+            loss = j * GRID_ANODE
+            anode = anode_ah * (1.0 - loss)
+            cathode = cathode_ah * max(1.0 - cathode_ratio * loss, 0.01)
+            x_0, x_100 = anode_window(lithium, anode, cathode, v_min, v_max, ocp_n, ocp_p)
+            out[i, j, 0] = anode * (x_100 - x_0)
+            out[i, j, 1] = x_100
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _balance(grid: FloatArray, lithium: float, anode: float) -> tuple[float, float]:
+    u = min(max(lithium / GRID_LITHIUM, 0.0), grid.shape[0] - 1.000001)
+    v = min(max(anode / GRID_ANODE, 0.0), grid.shape[1] - 1.000001)
+    i, j = int(u), int(v)
+    u, v = u - i, v - j
+    a, b, c, d = (1 - u) * (1 - v), (1 - u) * v, u * (1 - v), u * v
+    return (
+        a * grid[i, j, 0] + b * grid[i, j + 1, 0] + c * grid[i + 1, j, 0] + d * grid[i + 1, j + 1, 0],
+        a * grid[i, j, 1] + b * grid[i, j + 1, 1] + c * grid[i + 1, j, 1] + d * grid[i + 1, j + 1, 1],
+    )
+
+
+@njit(cache=True, nogil=True)
+def _place(values: FloatArray, x: float) -> tuple[int, float]:
+    """Interval of an increasing grid and the share of the way through it, clipped to the grid."""
+    n = values.size
+    if n == 1 or x <= values[0]:
+        return 0, 0.0
+    i = 0
+    while i < n - 2 and values[i + 1] < x:
+        i += 1
+    return i, min((x - values[i]) / (values[i + 1] - values[i]), 1.0)
+
+
+@njit(cache=True, nogil=True)
+def _slowness(block: FloatArray, w: int, fw: float, v: int, fv: float, t: int) -> float:
+    """1/G at node t, between two windows and two capacity levels; block has shape (levels, windows, nodes)."""
+    h = block[v, w, t] + fw * (block[v, w + 1, t] - block[v, w, t])
+    if fv > 0.0:
+        other = block[v + 1, w, t] + fw * (block[v + 1, w + 1, t] - block[v + 1, w, t])
+        h += fv * (other - h)
+    return h
+
+
+@njit(cache=True, nogil=True)
+def _march(
+    block: FloatArray, nodes: FloatArray, w: int, fw: float, v: int, fv: float, start: float, duration: float
+) -> float:
+    """Thickness after ``∫ H dL = duration`` from a start; straight on beyond the last node."""
+    last = nodes.size - 2
+    t = 0
+    while t < last and nodes[t + 1] <= start:
+        t += 1
+    at = start
+    h_0 = _slowness(block, w, fw, v, fv, t)
+    h_1 = _slowness(block, w, fw, v, fv, t + 1)
+    slope = (h_1 - h_0) / (nodes[t + 1] - nodes[t])
+    h = h_0 + slope * (at - nodes[t])
+    if h < 1e-3 * h_0:  # thinner than the first node by far: never faster than that
+        h = 1e-3 * h_0
+    left = duration
+    while True:
+        if t < last:
+            area = 0.5 * (h + h_1) * (nodes[t + 1] - at)
+            if area < left:
+                left -= area
+                at = nodes[t + 1]
+                t += 1
+                h = h_1
+                h_1 = _slowness(block, w, fw, v, fv, t + 1)
+                slope = (h_1 - h) / (nodes[t + 1] - nodes[t])
+                continue
+        return at + 2.0 * left / (h + math.sqrt(max(h * h + 2.0 * slope * left, 1e-12 * h * h)))
+
+
+@njit(cache=True, nogil=True)
+def project_draws(
+    slowness: FloatArray,
+    cycles: FloatArray,
+    trapping: FloatArray,
+    capacity_levels: FloatArray,
+    full_levels: FloatArray,
+    nodes: FloatArray,
+    kinetic: FloatArray,
+    diffusion: FloatArray,
+    wear_per_cycle: FloatArray,
+    grid: FloatArray,
+    capacity_new_ah: float,
+    film_start: float,
+    state: FloatArray,
+    capacity: FloatArray,
+    lithium_out: FloatArray,
+    anode_out: FloatArray,
+) -> None:
+    """Advance every draw through all periods; `state`, `capacity`, `lithium_out` and `anode_out` are written in place.
+
+    Parameters
+    ----------
+    slowness
+        1/G of each period, shape (periods, levels, windows, nodes); infinite time where nothing happened.
+    cycles, trapping
+        Equivalent full cycles, shape (periods, levels); lithium trapped per unit of wear, (periods, levels, windows).
+    capacity_levels, full_levels
+        Negated capacities of the levels and full anode's stoichiometries of the windows, increasing.
+    kinetic, diffusion, wear_per_cycle
+        Multipliers and wear of each draw, shape (draws,).
+    state
+        Film thickness on the fresh surface, anode loss, trapped lithium, shape (draws, 3).
+    """
+    for p in range(slowness.shape[0]):
+        block = slowness[p]
+        for d in range(state.shape[0]):
+            film, wear, trapped = state[d, 0], state[d, 1], state[d, 2]
+            m_k, m_d = kinetic[d], diffusion[d]
+            now, full = _balance(grid, film - film_start + trapped, wear)
+            v, fv = _place(capacity_levels, -now / capacity_new_ah)
+            cyc = cycles[p, v]
+            if fv > 0.0:
+                cyc += fv * (cycles[p, v + 1] - cyc)
+            worn = wear_per_cycle[d] * cyc
+            grown, caught = 0.0, 0.0
+            for sweep in range(2):
+                w, fw = _place(full_levels, full)
+                surface = 1.0 - min(wear + 0.5 * worn, 0.95)
+                thick = film / surface * m_k / m_d
+                end = _march(block, nodes, w, fw, v, fv, thick, m_k * m_k / m_d)
+                grown = (end - thick) * surface * m_d / m_k
+                caught = trapping[p, v, w] + fw * (trapping[p, v, w + 1] - trapping[p, v, w])
+                if fv > 0.0:
+                    other = trapping[p, v + 1, w] + fw * (trapping[p, v + 1, w + 1] - trapping[p, v + 1, w])
+                    caught += fv * (other - caught)
+                caught *= wear_per_cycle[d]
+                if sweep == 0:
+                    middle = film - film_start + trapped + 0.5 * (grown + caught)
+                    _, full = _balance(grid, middle, wear + 0.5 * worn)
+            film += grown
+            wear = min(wear + worn, 0.95)
+            trapped += caught
+            state[d, 0], state[d, 1], state[d, 2] = film, wear, trapped
+            lithium = film - film_start + trapped
+            now, full = _balance(grid, lithium, wear)
+            capacity[d, p] = now / capacity_new_ah
+            lithium_out[d, p] = lithium
+            anode_out[d, p] = wear
