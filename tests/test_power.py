@@ -1,0 +1,171 @@
+"""Power laws: the published equations, exact under varying conditions, resumable, range checked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.domain import Duty, OcvCurve, Pack
+from models.laws.power import power_law
+from models.laws.power_rates import graphite_potential_v
+from models.laws.registry import get, laws_for
+from models.parameters import ParameterError, load
+
+LAWS = [power_law(law_id) for law_id in sorted(load("laws_power"))]
+CURVE = OcvCurve(np.array([0.0, 0.1, 0.5, 1.0]), np.array([3.3, 3.5, 3.68, 4.2]), "test")
+PACK = Pack("t", "c", "nmc", 96, 160.0, 60.0, 57.0, 57.0, 0.03, 0.97, 0.1, CURVE, 4e5, 10.0)
+ONE = np.array([1.0])
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "ageing"
+
+
+def duty(soc: np.ndarray, temp_c: float | np.ndarray = 25.0, step_minutes: int = 60) -> Duty:
+    n = soc.shape[0] - 1
+    current = np.zeros((n, 4))
+    current[:, 1] = np.diff(soc) * PACK.capacity_ah * 60.0 / step_minutes
+    temps = np.broadcast_to(np.asarray(temp_c, dtype=float), (n,)).copy()
+    return Duty(np.datetime64("2024-01-01"), step_minutes, soc, temps, current, PACK.capacity_ah, np.zeros(n, np.uint8))
+
+
+def daily_cycles(days: int, low: float, high: float) -> np.ndarray:
+    hours = np.arange(24 * days + 1) % 24
+    return np.interp(hours, [0, 6, 12, 18, 24], [low, low, high, high, low])
+
+
+def test_schmalstieg_storage_golden() -> None:
+    """alpha_cap(4.2 V, 50 degC) t^0.75, from the coefficients of 10.1016/j.jpowsour.2014.02.012 by hand."""
+    law = power_law("nmc_sanyo_2014")
+    stored = duty(np.full(24 * 100 + 1, 1.0), 50.0)
+    loss = 1 - law.project(law.exposures(stored, PACK)[None], ONE, np.zeros((1, 2))).capacity_frac[0, -1]
+    assert loss == pytest.approx((7.543 * 4.2 - 23.75) * 1e6 * np.exp(-6976 / 323.15) * 100**0.75, rel=1e-9)
+
+
+def test_schmalstieg_cycling_golden() -> None:
+    """beta_cap sqrt(Q): 80 % depth at 3.667 V mean, Q = 2 x 2.05 A.h a full cycle."""
+    law = power_law("nmc_sanyo_2014")
+    flat = replace(PACK, ocv=OcvCurve(np.array([0.0, 1.0]), np.array([3.667, 3.667]), "flat"))
+    cycled = duty(daily_cycles(50, 0.1, 0.9))
+    z = law.exposures(cycled, flat)
+    loss = np.sqrt(z[:, 1].sum())
+    assert z[:, 3].sum() == pytest.approx(50 * 0.8, rel=1e-12)
+    assert loss == pytest.approx((7.6e-4 + 4.081e-3 * 0.8) * np.sqrt(2 * 2.05 * 40.0), rel=1e-9)
+
+
+def test_graphite_potential_golden() -> None:
+    """Safari and Delacourt 2011 (10.1149/1.3567007): plateaus near 0.12 and 0.085 V."""
+    assert graphite_potential_v(np.array([0.5, 1.0])) == pytest.approx([0.1231, 0.0867], abs=2e-3)
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.law_id)
+def test_varying_conditions_match_inversion(law) -> None:
+    """z is exact: stepping y through its own inverse with the day's k gives the same loss."""
+    temps = np.repeat(15.0 + 15.0 * np.sin(np.arange(60)), 24)
+    d = duty(np.full(24 * 60 + 1, 0.7), temps)
+    z = law.exposures(d, PACK)[:, 0]
+    p = law.exponents[0]
+    y = 0.0
+    for rate in z:  # k = rate^p for one day
+        k = rate**p
+        y = k * ((y / k) ** (1 / p) + 1.0) ** p
+    capacity = law.project(law.exposures(d, PACK)[None], ONE, np.zeros((1, 2))).components["calendar"][0, -1]
+    assert capacity == pytest.approx(y, abs=1e-12)
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.law_id)
+@given(seed=st.integers(0, 10_000), cut=st.integers(1, 23))
+@settings(max_examples=15, deadline=None)
+def test_resume_is_one_shot(law, seed: int, cut: int) -> None:
+    rng = np.random.default_rng(seed)
+    levels = np.array([1.0, 0.9, 0.8, 0.7])
+    e = rng.random((4, 24, 4)) * np.array([5e-3, 5e-3, 1.0, 1.0])
+    logs = rng.normal(0, 0.5, (5, 2))
+    whole = law.project(e, levels, logs)
+    first = law.project(e[:, :cut], levels, logs)
+    second = law.project(e[:, cut:], levels, logs, first.state)
+    joined = np.concatenate([first.capacity_frac, second.capacity_frac], axis=1)
+    assert np.max(np.abs(joined - whole.capacity_frac)) <= 1e-12
+    assert np.all(np.diff(whole.capacity_frac, axis=1) <= 1e-15)
+    assert np.array_equal(second.state, whole.state)
+
+
+@given(st.lists(st.floats(0.05, 0.95), min_size=2, max_size=40), st.integers(1, 9))
+@settings(max_examples=50, deadline=None)
+def test_time_and_full_cycles_are_conserved(points: list[float], hours: int) -> None:
+    soc = np.interp(np.arange(hours * (len(points) - 1) + 1) / hours, np.arange(len(points)), points)
+    e = LAWS[0].exposures(duty(soc), PACK)
+    assert e[:, 2].sum() == pytest.approx((soc.shape[0] - 1) / 24.0, abs=1e-9)
+    assert e[:, 3].sum() == pytest.approx(np.abs(np.diff(soc)).sum() / 2.0, abs=1e-9)
+
+
+def test_a_multiplier_scales_the_loss() -> None:
+    law = LAWS[0]
+    e = law.exposures(duty(daily_cycles(30, 0.3, 0.8)), PACK)[None]
+    p = law.project(e, ONE, np.array([[0.0, 0.0], [np.log(2.0), 0.0]]))
+    assert p.components["calendar"][1] == pytest.approx(2 * p.components["calendar"][0], rel=1e-12)
+    assert p.components["cycling"][1] == pytest.approx(p.components["cycling"][0], rel=1e-12)
+
+
+def test_levels_are_interpolated() -> None:
+    law = LAWS[0]
+    month = np.array([1e-4, 1e-4, 30.0, 5.0])
+    e = np.tile(month, (2, 24, 1)) * np.array([1.0, 2.0])[:, None, None]
+    levels = np.array([1.0, 0.5])
+    both = law.project(e, levels, np.zeros((1, 2))).capacity_frac[0]
+    low = law.project(e[:1], ONE, np.zeros((1, 2))).capacity_frac[0]
+    high = law.project(e[1:], ONE, np.zeros((1, 2))).capacity_frac[0]
+    assert np.all(both[1:] < low[1:])
+    assert np.all(both > high)
+
+
+def test_wrong_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="two multipliers"):
+        LAWS[0].project(np.zeros((1, 3, 4)), ONE, np.zeros((1, 3)))
+    with pytest.raises(ValueError, match="must decrease"):
+        LAWS[0].project(np.zeros((2, 3, 4)), np.array([0.9, 1.0]), np.zeros((1, 2)))
+
+
+def test_extrapolation_is_counted() -> None:
+    law = power_law("nmc_b1_2023")
+    deep = law.range_check(duty(daily_cycles(20, 0.05, 0.95)), PACK)
+    shallow = law.range_check(duty(daily_cycles(20, 0.5, 0.7)), PACK)
+    assert deep.outside_frac == 0.0
+    assert shallow.by_variable["depth_frac"] == 1.0
+    assert 0.0 < shallow.outside_frac < 1.0
+    cold = law.range_check(duty(daily_cycles(20, 0.05, 0.95), -10.0), PACK)
+    assert cold.outside_frac == 1.0
+
+
+def test_steps_of_a_quarter_hour_agree_with_hours() -> None:
+    law = power_law("nmc_sanyo_2014")
+    soc = daily_cycles(10, 0.3, 0.8)
+    fine = np.interp(np.arange((soc.shape[0] - 1) * 4 + 1) / 4.0, np.arange(soc.shape[0]), soc)
+    a, b = law.exposures(duty(soc), PACK), law.exposures(duty(fine, step_minutes=15), PACK)
+    assert a.sum(axis=0) == pytest.approx(b.sum(axis=0), rel=5e-3)
+
+
+def test_registry_orders_members() -> None:
+    laws = laws_for("nmc811_lgm50")
+    assert [x.law_id for x in laws][:2] == ["sei_ec", "sei_interstitial"]
+    assert {"nmc_sanyo_2014", "nmc_b1_2023"} <= {x.law_id for x in laws}
+    assert "lfp_sony_own" in {x.law_id for x in laws_for("lfp_prada2013")}
+    assert get("nmc_sanyo_2014", "nmc811_lgm50").chemistry == "nmc"
+    with pytest.raises(ParameterError, match="has no law"):
+        get("nmc_sanyo_2014", "lfp_prada2013")
+
+
+@pytest.mark.data
+def test_own_lfp_law_reproduces_the_storage_tests() -> None:
+    """The stored coefficients give the error printed by benchmarks/fit_lfp_law.py."""
+    if not DATA.is_dir():
+        pytest.skip("../shared/data is not there: the ageing tests of Naumann are not in the repository")
+    law = power_law("lfp_sony_own")
+    cal = pl.read_csv(DATA / "naumann_lfp_calendar.csv", infer_schema_length=None)
+    volt = np.full(cal.height, 3.3)
+    k = law.calendar(cal["temperature_c"].to_numpy() + 273.15, cal["soc_mean_frac"].to_numpy(), volt)
+    error = k * cal["day"].to_numpy() ** law.exponents[0] - (1 - cal["capacity_frac"].to_numpy())
+    assert 100 * np.sqrt(np.mean(error**2)) == pytest.approx(0.797, abs=0.002)
