@@ -1,0 +1,108 @@
+"""One draw is one world; weights follow the evidence but nobody dies; widening only lowers the lower tail."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.ensemble import (
+    Widening,
+    apply_widening,
+    pack_capacity,
+    stacking_weights,
+    weighted_quantile,
+    widening,
+    worlds,
+)
+from models.fleet import fleet_prior, prior_fit
+from models.laws.power import power_law
+
+LAWS = (power_law("nmc_sanyo_2014"), power_law("nmc_b1_2023"))
+
+
+def test_draws_take_turns_and_weights_sum_to_one() -> None:
+    w = worlds({}, "c", "v", LAWS, 101, 1)
+    assert w.member.tolist() == [i % 2 for i in range(101)]
+    assert w.weight.sum() == pytest.approx(1.0)
+    assert w.weight[w.member == 0].sum() == pytest.approx(0.5)
+    assert [x.shape for x in w.log_multipliers] == [(51, 2), (50, 2)]
+    assert 1.05 < np.median(w.spread_factor) < 1.2
+    assert np.all(w.knee >= 0)
+
+
+def test_vehicles_of_a_cohort_share_its_kinetics() -> None:
+    a, b = worlds({}, "c", "v1", LAWS, 400, 1), worlds({}, "c", "v2", LAWS, 400, 1)
+    other = worlds({}, "d", "v1", LAWS, 400, 1)
+    assert np.array_equal(a.spread_factor, b.spread_factor)
+    assert np.array_equal(a.knee, b.knee)
+    assert not np.array_equal(a.log_multipliers[0], b.log_multipliers[0])
+    assert not np.array_equal(a.spread_factor, other.spread_factor)
+    shared = np.corrcoef(a.log_multipliers[0][:, 0], b.log_multipliers[0][:, 0])[0, 1]
+    assert shared > 0.7
+    again = worlds({}, "c", "v1", LAWS, 400, 1)
+    assert np.array_equal(a.log_multipliers[0], again.log_multipliers[0])
+
+
+def test_weights_of_the_fit_reach_the_draws() -> None:
+    prior = fleet_prior()
+    fits = {("c", law.law_id): prior_fit("c", law, prior) for law in LAWS}
+    object.__setattr__(fits["c", LAWS[0].law_id], "weight", 0.9)
+    object.__setattr__(fits["c", LAWS[1].law_id], "weight", 0.1)
+    w = worlds(fits, "c", "v", LAWS, 1001, 1)
+    assert w.weight[w.member == 0].sum() == pytest.approx(0.9)
+
+
+def test_too_few_draws_are_refused() -> None:
+    with pytest.raises(ValueError, match="one draw a member"):
+        worlds({}, "c", "v", LAWS, 1, 1)
+
+
+def test_stacking_prefers_the_better_law_and_keeps_the_worse() -> None:
+    scores = np.tile([0.0, -20.0, -20.0], (50, 1))
+    w = stacking_weights(scores, 0.05, 4.0)
+    assert w.sum() == pytest.approx(1.0)
+    assert w[0] > 0.85
+    assert w.min() >= 0.05
+    little = stacking_weights(scores[:1], 0.05, 4.0)
+    assert little[0] < 0.6
+
+
+def test_widening_keeps_the_median_and_only_lowers() -> None:
+    by = Widening(0.2, 0.5, 0.2)
+    knee = np.maximum(np.random.default_rng(1).standard_normal(2001), 0.0)
+    capacity = np.linspace(0.95, 0.6, 40)[None].repeat(2001, axis=0)
+    out = apply_widening(capacity, knee, 0.5, by, 0.96)
+    assert np.all(out <= capacity)
+    assert np.median(out, axis=0) == pytest.approx(capacity[0], abs=1e-3)
+    assert np.quantile(out[:, -1], 0.05) < capacity[0, -1] - 0.05
+    assert np.array_equal(apply_widening(capacity, knee, 0.0, by)[:, :10], capacity[:, :10])
+
+
+def test_what_has_happened_is_not_widened() -> None:
+    by = widening()
+    capacity = np.full((3, 1), 0.7)
+    assert np.array_equal(apply_widening(capacity, np.ones(3), 1.0, by, 0.7), capacity)
+
+
+def test_pack_capacity_applies_spread_and_scale() -> None:
+    w = worlds({}, "c", "v", LAWS, 10, 1)
+    new = pack_capacity(np.ones((10, 2)), w, np.ones(10))
+    assert new == pytest.approx(np.repeat(w.capacity_scale[:, None], 2, axis=1))
+    faded = pack_capacity(np.full((10, 1), 0.9), w, np.full(10, 0.9))
+    assert faded[:, 0] == pytest.approx(w.capacity_scale * (1 - 0.1 * w.spread_factor))
+
+
+@given(st.lists(st.floats(-5, 5), min_size=2, max_size=40), st.floats(0.01, 0.99))
+def test_equal_weights_give_ordinary_quantiles(values: list[float], q: float) -> None:
+    x = np.array(values)
+    assert weighted_quantile(x, np.ones(x.shape), q) == pytest.approx(np.quantile(x, q, method="hazen"), abs=1e-9)
+
+
+def test_a_weight_counts_like_copies() -> None:
+    x, w = np.array([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]]), np.array([1.0, 1.0, 8.0])
+    median = weighted_quantile(x, w, 0.5)
+    assert median.shape == (2,)
+    assert median[0] > 2.7
+    assert weighted_quantile(x, w, [0.1, 0.5]).shape == (2, 2)

@@ -1,0 +1,144 @@
+"""Evidence, learned residual, conformal intervals, applicability: used where earned, aside where not, with a reason."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.domain import DAYS_PER_MONTH, History, Readings
+from models.evidence import HeldOut, fit_fleet, held_out_readings, training_mask
+from models.fleet import fleet_prior
+from models.fleet_predict import predict
+from models.laws.power import power_law
+from models.learned.applicability import applicability
+from models.learned.conformal import conformal_factor, group_conformal, horizon_bin
+from models.learned.residual import FEATURES, feature_row, fit_residual, residual_terms
+
+PRIOR = fleet_prior()
+LAWS = (power_law("nmc_sanyo_2014"), power_law("nmc_b1_2023"))
+MONTHS = {"nmc_sanyo_2014": [4.6e-3 / 12, 1.06e-3 / 12], "nmc_b1_2023": [1.3e-3 / 12, 5e-6 / 12]}
+TERMS = residual_terms()
+
+
+def fleet(vehicles: int, months: int, seed: int = 1) -> dict[str, History]:
+    """Vehicles that age by the first law."""
+    rng = np.random.default_rng(seed)
+    out = {}
+    for v in range(vehicles):
+        use = np.exp(0.3 * rng.standard_normal())
+        exposures = {k: np.tile([*x, DAYS_PER_MONTH, 6.0], (months, 1)) * [1, use, 1, use] for k, x in MONTHS.items()}
+        days = (np.arange(months) + 1.0) * DAYS_PER_MONTH
+        blank = Readings(days, days, np.full(months, 0.008), np.zeros(months, dtype=bool))
+        h = History(f"v{v:02d}", "c", np.full(months, DAYS_PER_MONTH), exposures, blank, 0.0)
+        own = np.array([0.15, 0.015, 0.0]) * rng.standard_normal(3)
+        truth = predict(h, LAWS[0], np.array([0.2, 0.1, 0.0]), own, PRIOR.spread_factor).soh_frac
+        r = Readings(days, truth + 0.008 * rng.standard_normal(months), blank.sigma_frac, blank.bms_reported)
+        out[h.vehicle_id] = History(h.vehicle_id, "c", h.period_days, exposures, r, 0.0)
+    return out
+
+
+def synthetic_held_out(vehicles: int, miss: float) -> tuple[list[HeldOut], dict[str, dict[str, float]]]:
+    """Laws that miss by an amount that grows with mean temperature."""
+    rng = np.random.default_rng(3)
+    held, duty = [], {}
+    for v in range(vehicles):
+        temp = 5.0 + 25.0 * rng.random()
+        duty[f"v{v:02d}"] = {"full_cycles_per_year": 60.0, "mean_temp_c": temp, "mean_soc_frac": 0.6}
+        n = 8
+        days = 300.0 + 20.0 * np.arange(n)
+        mean = np.full((n, 1), 0.95)
+        soh = 0.95 - miss * (temp - 17.5) / 12.5 + 0.004 * rng.standard_normal(n)
+        held.append(HeldOut(f"v{v:02d}", "c", days, days - 280, soh, np.full(n, 0.004), mean, np.full((n, 1), 0.01)))
+    return held, duty
+
+
+def test_the_last_third_is_held_out() -> None:
+    h = fleet(1, 12)["v00"]
+    assert training_mask(h).tolist() == [True] * 8 + [False] * 4
+    assert training_mask(fleet(1, 2)["v00"]).all()
+
+
+def test_held_out_readings_are_covered_by_the_true_law() -> None:
+    histories = list(fleet(12, 24).values())
+    held = held_out_readings("c", histories, LAWS, PRIOR)
+    z = np.concatenate([(h.soh_frac - h.mean_frac[:, 0]) / h.sd_frac[:, 0] for h in held])
+    assert 0.65 < np.mean(np.abs(z) < 1.2816) < 0.95
+
+
+def test_evidence_weighs_and_scores() -> None:
+    fit = fit_fleet(fleet(12, 24), {"c": LAWS})
+    weight = fit.weight("c")
+    assert weight.sum() == pytest.approx(1.0)
+    assert weight.min() >= 0.05
+    first = fit.fits["c", "nmc_sanyo_2014"]
+    assert first.heldout_rmse_pp is not None and first.heldout_rmse_pp < 2.0
+    assert first.readings == 12 * 24
+
+
+def test_a_cohort_without_readings_weighs_equally() -> None:
+    none = Readings(np.empty(0), np.empty(0), np.empty(0), np.empty(0, dtype=bool))
+    histories = {k: History(k, "c", h.period_days, h.exposures, none, 1.0) for k, h in fleet(2, 6).items()}
+    fit = fit_fleet(histories, {"c": LAWS})
+    assert fit.weight("c").tolist() == [0.5, 0.5]
+    assert fit.held_out == ()
+    assert fit.fits["c", "nmc_sanyo_2014"].heldout_rmse_pp is None
+
+
+def test_the_residual_stands_aside_with_few_vehicles() -> None:
+    held, duty = synthetic_held_out(12, 0.03)
+    r = fit_residual(held, {"c": np.ones(1)}, duty, TERMS)
+    assert not r.used
+    assert "12 vehicles" in r.reason and "20 are needed" in r.reason
+    assert r.shift_frac(np.zeros(len(FEATURES))) == (0.0, r.reason)
+
+
+def test_the_residual_stands_aside_where_it_gains_nothing() -> None:
+    held, duty = synthetic_held_out(30, 0.0)
+    r = fit_residual(held, {"c": np.ones(1)}, duty, TERMS)
+    assert not r.used
+    assert r.rmse_learned_pp is not None and r.rmse_laws_pp is not None
+    assert r.conformal is not None
+
+
+def test_the_residual_learns_what_the_laws_miss_and_withdraws_outside() -> None:
+    held, duty = synthetic_held_out(40, 0.03)
+    r = fit_residual(held, {"c": np.ones(1)}, duty, TERMS)
+    assert r.used and r.rmse_learned_pp is not None and r.rmse_laws_pp is not None
+    assert r.rmse_learned_pp < 0.7 * r.rmse_laws_pp
+    like = held[int(np.argmax([duty[h.vehicle_id]["mean_temp_c"] for h in held]))]
+    row = feature_row(360 / 365.25, 80 / 365.25, 0.05, duty[like.vehicle_id])
+    shift, note = r.shift_frac(row)
+    assert note == "used" and shift < -0.01
+    far = row.copy()
+    far[FEATURES.index("mean_temp_c")] = 45.0
+    shift, note = r.shift_frac(far)
+    assert shift == 0.0
+    assert note == "withdrawn to the laws: outside the range learned from: mean_temp_c"
+    again = fit_residual(held, {"c": np.ones(1)}, duty, TERMS)
+    assert again.shift_frac(row) == r.shift_frac(row)
+
+
+def test_conformal_needs_enough_vehicles_and_covers() -> None:
+    rng = np.random.default_rng(5)
+    groups = [f"v{i}" for i in range(60) for _ in range(4)]
+    sd = np.full(240, 0.01)
+    error = 0.02 * rng.standard_normal(240)  # the laws' spread is too small by half
+    c = group_conformal(error, sd, np.full(240, 30.0), groups, 0.8, 20)
+    assert c.groups == (60, 0, 0)
+    assert np.isnan(c.factors[1])
+    assert c.half_width_frac(400.0, 0.01) is None
+    width = c.half_width_frac(30.0, 0.01)
+    assert width is not None and width > 0.0256
+    assert c.inside_frac >= 0.8
+    assert np.isnan(conformal_factor(np.arange(3.0), 0.8))
+    assert horizon_bin(np.array([10.0, 90.0, 400.0])).tolist() == [0, 1, 2]
+
+
+def test_applicability_knows_holes_too() -> None:
+    rng = np.random.default_rng(7)
+    ring = rng.standard_normal((200, 2))
+    ring /= np.linalg.norm(ring, axis=1, keepdims=True)
+    a = applicability(ring, ("x", "y"), 5)
+    assert a.reason_outside(ring[0]) == ""
+    assert "no vehicle like this" in a.reason_outside(np.zeros(2))
+    assert a.reason_outside(np.array([3.0, 0.0])) == "outside the range learned from: x"
