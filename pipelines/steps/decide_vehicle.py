@@ -10,6 +10,7 @@ from models import forecast, resale
 from models.domain import BASELINE_POLICY, FloatArray
 from models.ensemble import weighted_quantile
 from models.forecast import Fan
+from models.policies import cap_words
 from models.resale import Option
 from models.warranty import Distance
 from pipelines.steps import decide_cover as cover
@@ -19,6 +20,9 @@ from pipelines.steps.decide_types import Candidate, PolicySums, PolicyYear, Vehi
 
 LEVEL = 0.8
 AS_DRIVEN = "as_driven"
+VALUE_BASIS = (
+    "scenario, never an appraisal: curve of iSeeCars 2025, elasticity 0.5 (0 to 1.5) of Autovista/TWAICE's expert model"
+)
 
 
 def compute_vehicle(inputs: VehicleInputs) -> VehicleResult:
@@ -206,11 +210,11 @@ def _value_rows(
     values: dict[tuple[str, int], FloatArray] = {}
     for year in (baseline, *(y for y in years if y is not baseline)):
         policy_id = year.policy.policy_id
-        soh = fan.of(policy_id)
+        soh = fan.of(policy_id)[:, ::12].astype(float)
         for y in terms.years:
             km = distance.odometer_km + y * distance.km_per_year
             values[policy_id, y] = resale.value_money(
-                vehicle.list_price_money, terms.resale, inputs.age_years + y, km, soh[:, 12 * y]
+                vehicle.list_price_money, terms.resale, inputs.age_years + y, km, soh[:, y]
             )
     for year in years:
         policy_id = year.policy.policy_id
@@ -237,8 +241,7 @@ def _value_rows(
                     "outage_hours_bridged": year.outage_hours_bridged,
                     "export_kwh_per_year": year.export_kwh,
                     "currency": vehicle.currency,
-                    "basis": "scenario, never an appraisal: iSeeCars 2025 curve, Autovista/TWAICE elasticity 0.5 (0-1.5)"
-                    + ("; list price assumed" if "list_price_money" in vehicle.assumed else ""),
+                    "basis": VALUE_BASIS + ("; list price assumed" if "list_price_money" in vehicle.assumed else ""),
                 }
             )
     return rows
@@ -298,7 +301,7 @@ def _policy_rows(
             "outage_hours_bridged": y.outage_hours_bridged,
             "unserved_drive_kwh": y.unserved_drive_kwh,
             "cap_changed_days_frac": y.cap_changed_days_frac,
-            "cap": cap_text(y),
+            "cap": cap_words(y.policy) or None,
             "currency": inputs.vehicle.currency,
             "outside_frac": sum(weights[k] * v for k, v in y.outside_frac.items()),
             "recommended": y.policy.policy_id == recommended,
@@ -311,18 +314,3 @@ def _policy_rows(
 def _member_weights(inputs: VehicleInputs) -> list[float]:
     w = inputs.worlds
     return [float(w.weight[w.of_member(m)].sum()) for m in range(len(w.law_ids))]
-
-
-def cap_text(year: PolicyYear) -> str | None:
-    """A policy's caps in words, None where it has none."""
-    limits = year.policy.limits
-    words = {
-        "soc_floor_frac": f"export down to {100 * limits.soc_floor_frac:.0f} % only",
-        "soc_ceiling_frac": f"charge up to {100 * limits.soc_ceiling_frac:.0f} % only",
-        "export_kw": f"at most {limits.export_kw} kW",
-        "export_kwh_per_day": f"at most {limits.export_kwh_per_day} kWh a day",
-        "export_hours_per_day": f"at most {limits.export_hours_per_day} h a day",
-        "export_kwh_per_year": f"at most {limits.export_kwh_per_year} kWh a year",
-        "driving_reserve_kwh": f"{limits.driving_reserve_kwh} kWh kept for driving",
-    }
-    return ", ".join(words[c] for c in year.policy.caps) or None
