@@ -1,14 +1,15 @@
 """Sessions of a vehicle that logs only plug-ins: state of charge by an energy balance, drives between them.
 
-Stated assumptions (``parameters/history.toml``, [balance]): energy at the meter reaches the battery with one efficiency;
-charging starts at plug-in; who stays plugged in longer than the energy needs has stopped at a ceiling; what was
-charged since the last such stop was driven since, shared out over the absences by their length. Every such state of
+Stated assumptions (``parameters/history.toml``, [balance]): energy at the meter reaches the battery with one
+efficiency; charging starts at plug-in; who stays plugged in longer than the energy needs has stopped at a ceiling; what
+was charged since the last such stop was driven since, shared out over the absences by their length. Every such state of
 charge is flagged and never yields a capacity reading.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -131,7 +132,7 @@ def _levels(stays: list[_Stay], pack: Pack, rule: Rules) -> None:
         ahead = stays[i + 1].before + max(change[i + 1], 0.0)
         stays[i].after = min(max(ahead, floor), max(ceiling, stays[i + 1].before))
         stays[i].before = min(max(stays[i].after - change[i], floor), 1.0)
-    for a, b in zip(known[:-1], known[1:], strict=True):
+    for a, b in pairwise(known):
         _share_out(stays, change, a, b, rule)
     _go_on(stays, change, range(known[-1] + 1, len(stays)), stays[known[-1]].after, floor)
 

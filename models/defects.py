@@ -116,7 +116,7 @@ def drop_stuck(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list
 
 
 def mend_odometer(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]]:
-    """An odometer that goes back and stays there was reset: what it showed before is added; one that returns was a spike."""
+    """An odometer that goes back and stays there was reset (what it showed is added); one that returns was a spike."""
     known = np.flatnonzero(np.isfinite(samples.odometer_km))
     if known.shape[0] < 2:
         return samples, []
@@ -178,7 +178,7 @@ def mend_clock(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]]:
     if named.shape[0] == 0:
         return samples, []
     order = named[np.argsort(samples.ref[named], kind="stable")]
-    refs, start, count = np.unique(samples.ref[order], return_index=True, return_counts=True)
+    _, start, count = np.unique(samples.ref[order], return_index=True, return_counts=True)
     first, last = order[start], order[start + count - 1]
     within = last - first + 1 - count
     limit = rule("defects", "clock_soc_frac")

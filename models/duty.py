@@ -86,7 +86,7 @@ def _line_means(time_us, value, longest_us, first_us, step_us, total, covered): 
 def step_means(
     time_us: IntArray, value: FloatArray, first_us: int, steps: int, step_minutes: int, longest_hours: float
 ) -> FloatArray:
-    """Time-weighted mean of a logged value in each step; NaN where less than half of the step is covered, shape (n,)."""
+    """Time-weighted mean of a logged value in each step; NaN where less than half of it is covered, shape (n,)."""
     known = np.isfinite(value)
     total, covered = np.zeros(steps), np.zeros(steps)
     step_us = step_minutes * 60_000_000
@@ -103,7 +103,7 @@ def grid(first_us: int, last_us: int, step_minutes: int) -> tuple[int, int]:
 
 
 def week_source(filled: NDArray[np.uint8], steps_per_week: int) -> IntArray:
-    """For every modelled step the measured step at the same hour of the nearest other week, -1 where none, shape (n,)."""
+    """For each modelled step the measured one at the same hour of the nearest other week, -1 where none, shape (n,)."""
     n = filled.shape[0]
     out = np.full(n, -1, dtype=np.int64)
     want = np.flatnonzero(filled == MODELLED)

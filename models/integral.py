@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from models.domain import FloatArray, IntArray, Use
+from models.domain import BoolArray, FloatArray, IntArray, Use
 from models.sessions import Runs, Samples
 
 IN, OUT = 0, 1
@@ -165,7 +165,7 @@ def plain_sums(samples: Samples, runs: Runs) -> tuple[FloatArray, FloatArray]:
     return _signed(current, hours, runs.joined), _signed(samples.voltage_v[index] * current * 1e-3, hours, runs.joined)
 
 
-def _signed(y: FloatArray, hours: FloatArray, joined: IntArray) -> FloatArray:
+def _signed(y: FloatArray, hours: FloatArray, joined: BoolArray) -> FloatArray:
     y0, y1, h = y[:-1][joined], y[1:][joined], hours[joined]
     net = 0.5 * (y0 + y1) * h
     cross = y0 * y1 < 0

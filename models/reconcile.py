@@ -1,4 +1,4 @@
-"""Sessions of a vehicle whose samples are logged: from runs, across gaps, and matched with the sessions logged beside."""
+"""Sessions of a vehicle whose samples are logged: from runs, across gaps, matched with logged ones."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Samples and logged sessions in, typed sessions out: drive, charge, export, rest.
 
-An interval between two accepted samples belongs to the session of the end with the larger current (left on a tie); where the
-current changes sign between two sessions each takes its part. So sessions tile the time that was logged, and their
-energies add up to those of the duty.
+An interval between two accepted samples belongs to the session of the end with the larger current (left on a tie);
+where the current changes sign between two sessions each takes its part. So sessions tile the time that was logged, and
+their energies add up to those of the duty.
 """
 
 from __future__ import annotations

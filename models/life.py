@@ -1,0 +1,203 @@
+"""One vehicle's logs to its life so far: sessions, duty steps, capacity readings, and what was wrong with the logs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from models.balance import infer_sessions
+from models.defects import clean, count_gaps, merged
+from models.domain import FloatArray, Pack
+from models.duty import Steps, grid, steps_of_samples, steps_of_sessions
+from models.integral import check_sums, integrate
+from models.reconcile import interp_known, match_logged, sessions_of_samples
+from models.rested import CellCurve
+from models.sessions import (
+    US_PER_HOUR,
+    Finding,
+    RawSession,
+    Rules,
+    Runs,
+    Samples,
+    Session,
+    cut,
+    stamp,
+    typed_states,
+)
+from models.soh import Reading, capacity_readings, present_capacity_ah
+
+Air = Callable[[int, int], FloatArray]
+
+
+@dataclass(frozen=True, eq=False)
+class Life:
+    """What is known of one vehicle's past.
+
+    Parameters
+    ----------
+    sessions, readings, findings
+        In order of time; findings by rule.
+    steps
+        Hourly duty of whole UTC days, None where there is nothing.
+    odometer
+        Logged odometer as (time in us, km), in time order.
+    sums_error
+        Largest relative difference of the steps' sums to the plain trapezoid sums. [1]
+    """
+
+    sessions: list[Session]
+    readings: list[Reading]
+    findings: list[Finding]
+    steps: Steps | None
+    odometer: tuple[np.ndarray, FloatArray]
+    sums_error: float
+
+
+def prepare(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, Runs, list[Finding]]:
+    """Clean, typed and cut samples: those that are accepted and integrated."""
+    samples, found = clean(samples, pack, rule)
+    state, more = typed_states(samples, pack.capacity_ah, rule)
+    runs = cut(samples, state, rule)
+    return samples, runs, merged(found + more + count_gaps(samples, runs.joined, runs.index, state))
+
+
+def counted_soc(samples: Samples, runs: Runs, pack: Pack, rule: Rules) -> FloatArray:
+    """Displayed SOC of a log without any, by counting ampere-hours; its highest value is taken as the ceiling.
+
+    The rests of unlogged time cannot be seen: it is a path for the laws of ageing, never for a reading.
+    """
+    soc = np.full(samples.size, np.nan)
+    time, current = samples.time_us[runs.index], samples.current_a[runs.index]
+    ah = 0.5 * (current[1:] + current[:-1]) * np.diff(time) / US_PER_HOUR
+    usable = pack.capacity_ah * (pack.window_high_frac - pack.window_low_frac)
+    counted = np.concatenate(([0.0], np.cumsum(np.where(runs.joined, ah, 0.0)))) / usable
+    soc[runs.index] = np.clip(counted - counted.max() + rule("balance", "ceiling_soc_frac"), 0.0, 1.0)
+    return soc
+
+
+def life_of(
+    samples: Samples,
+    logged: list[RawSession],
+    pack: Pack,
+    curve: CellCurve,
+    rule: Rules,
+    air: Air,
+    consumption_wh_per_km: float,
+    step_minutes: int = 60,
+) -> Life:
+    """Sessions, duty and readings of one vehicle.
+
+    Parameters
+    ----------
+    samples, logged
+        As in the raw parts, one vehicle.
+    pack, curve
+        Its battery when new, and what is known of its OCV.
+    air
+        Gives the air temperature of each step from the beginning of the first step and the number of steps. [°C]
+    consumption_wh_per_km
+        Turns energy into distance where no odometer is logged. [Wh/km]
+    """
+    if samples.size:
+        samples, runs, found = prepare(samples, pack, rule)
+        if runs.index.shape[0] >= 2:
+            return _from_samples(
+                samples, runs, found, logged, pack, curve, rule, air, consumption_wh_per_km, step_minutes
+            )
+    else:
+        found = []
+    sessions, more = infer_sessions(logged, pack, rule, consumption_wh_per_km)
+    none = (np.zeros(0, np.int64), np.zeros(0))
+    if not sessions:
+        return Life([], [], merged(found + more), None, none, 0.0)
+    first_us, n = grid(min(s.start_us for s in sessions), max(s.end_us for s in sessions), step_minutes)
+    air_c = air(first_us, n)
+    steps = steps_of_sessions(sessions, first_us, n, step_minutes, pack, pack.capacity_ah, air_c)
+    return Life(_with_temperature(sessions, steps), [], merged(found + more), steps, none, 0.0)
+
+
+def _from_samples(
+    samples: Samples,
+    runs: Runs,
+    found: list[Finding],
+    logged: list[RawSession],
+    pack: Pack,
+    curve: CellCurve,
+    rule: Rules,
+    air: Air,
+    consumption_wh_per_km: float,
+    step_minutes: int,
+) -> Life:
+    time = samples.time_us[runs.index]
+    first_us, n = grid(int(time[0]), int(time[-1]), step_minutes)
+    integral = integrate(samples, runs, first_us, n, step_minutes)
+    error = check_sums(integral, samples, runs)
+    inferred = not np.isfinite(samples.soc_frac).any()
+    readings = capacity_readings(samples, runs, integral, pack, curve, rule)
+    if inferred:
+        samples = replace(samples, soc_frac=counted_soc(samples, runs, pack, rule))
+        found = [*found, Finding("soc_inferred", samples.size, stamp(int(time[0])))]
+    sessions = sessions_of_samples(samples, runs, integral, pack, rule, consumption_wh_per_km)
+    sessions, unmatched, more = match_logged(sessions, logged, samples, rule)
+    sessions = _with_unmatched(sessions, unmatched, samples, pack, rule)
+    if inferred:
+        sessions = [replace(s, soc_inferred=True, flags=(*s.flags, "soc_inferred")) for s in sessions]
+    capacity = present_capacity_ah(readings, pack)
+    steps = steps_of_samples(samples, integral, first_us, step_minutes, pack, capacity, air(first_us, n), rule)
+    km = np.isfinite(samples.odometer_km)
+    odometer = (samples.time_us[km], samples.odometer_km[km])
+    return Life(_with_temperature(sessions, steps), readings, merged(found + more), steps, odometer, error)
+
+
+def _with_unmatched(
+    sessions: list[Session], unmatched: list[RawSession], samples: Samples, pack: Pack, rule: Rules
+) -> list[Session]:
+    """Add logged sessions in whose time no sample lies; they replace what was inferred for the same time."""
+    if not unmatched:
+        return sessions
+    eff = rule("balance", "charge_efficiency_frac")
+    added: list[Session] = []
+    for raw in unmatched:
+        end = raw.end_us if raw.end_us is not None else raw.start_us
+        soc = interp_known(np.array([raw.start_us, end]), samples.time_us, samples.soc_frac)
+        kind = "charge" if raw.kind == "plugin" else raw.kind
+        flags = [*raw.flags, "no_samples"] + ["open_session"] * (raw.end_us is None) + ["shared"] * raw.shared
+        added.append(
+            Session(
+                raw.session_ref, kind, raw.start_us, max(end, raw.start_us),
+                (raw.energy_in_meter_kwh or 0.0) * eff, (raw.energy_out_meter_kwh or 0.0) / eff,
+                _nan(raw.energy_in_meter_kwh), _nan(raw.energy_out_meter_kwh),
+                float(soc[0]) if raw.soc_start_frac is None else raw.soc_start_frac,
+                float(soc[1]) if raw.soc_end_frac is None else raw.soc_end_frac,
+                raw.soc_end_frac is None, float("nan"), kind != "drive", 0.0, 0, tuple(flags),
+            )
+        )  # fmt: skip
+    kept = [
+        s
+        for s in sessions
+        if "gap" not in s.flags
+        or not any(a.kind == s.kind and a.start_us < s.end_us and a.end_us > s.start_us for a in added)
+    ]
+    return sorted([*kept, *added], key=lambda s: (s.start_us, s.end_us, s.kind))
+
+
+def _nan(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _with_temperature(sessions: list[Session], steps: Steps) -> list[Session]:
+    """Sessions without a logged temperature get the mean of the steps they lie in, flagged."""
+    total = np.concatenate(([0.0], np.cumsum(steps.temp_c)))
+    step_us = steps.step_minutes * 60_000_000
+    out: list[Session] = []
+    for s in sessions:
+        if np.isfinite(s.temp_mean_c):
+            out.append(s)
+            continue
+        a = min(max((s.start_us - steps.first_us) // step_us, 0), steps.size - 1)
+        b = min(max((max(s.end_us - 1, s.start_us) - steps.first_us) // step_us, a), steps.size - 1)
+        mean = float((total[b + 1] - total[a]) / (b + 1 - a))
+        out.append(replace(s, temp_mean_c=mean, flags=(*s.flags, "temp_modelled")))
+    return out

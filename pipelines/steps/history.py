@@ -1,0 +1,268 @@
+"""Logs to sessions, duty, capacity readings and odometer: the step that reads raw parts.
+
+Vehicles are read one after the other (one process owns the warehouse), computed in threads and written in batches,
+one transaction each. A vehicle is made anew only when what it depends on changed: its parts, its registration, the
+air series it needs, the rules.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+
+from models.domain import FloatArray, Home, Pack, Vehicle
+from models.life import Life, life_of
+from models.odometer import Odometer, odometer_of
+from models.packs import pack_of
+from models.parameters import entry
+from models.rested import CellCurve
+from models.sessions import STATES, UNKNOWN, RawSession, Rules, Samples, rules
+from models.thermal import air_at_steps
+from pipelines.settings import Settings
+from pipelines.steps.fleet import load_homes, load_vehicles
+from pipelines.steps.history_rows import TABLES, load_duty, load_readings, load_sessions, load_steps, rows_of
+from warehouse.fleetfile import odometer_readings
+from warehouse.store import Warehouse
+
+SUBJECT = "history"
+# Raise when code changes what a vehicle's history is.
+HISTORY_VERSION = 1
+STEP_MINUTES = 60
+DAY_TOLERANCE = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class HistoryResult:
+    """What the step did, and one sentence about it."""
+
+    vehicles: tuple[str, ...]
+    unregistered: tuple[str, ...]
+    sessions: int
+    readings: int
+    findings: int
+
+    @property
+    def sentence(self) -> str:
+        """For the log of a night."""
+        if not self.vehicles:
+            text = "no vehicle has new data."
+        else:
+            text = (
+                f"{len(self.vehicles)} vehicles, {self.sessions} sessions, {self.readings} capacity readings, "
+                f"{self.findings} rows touched by quality rules."
+            )
+        if self.unregistered:
+            text += f" {len(self.unregistered)} vehicles in the logs are not registered (`fadecast fleet`)."
+        return text
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    vehicle: Vehicle
+    pack: Pack
+    curve: CellCurve
+    samples: Samples
+    logged: list[RawSession]
+    air_hour: FloatArray
+    air_c: FloatArray
+    typical_year: bool
+    known_km: list[Odometer]
+    flags: tuple[str, ...]
+    version: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Inputs:
+    wh: Warehouse
+    settings: Settings
+    homes: dict[str, Home]
+    rule: Rules
+    km: dict[str, list[Odometer]]
+    end: date | None
+
+    def air_series(self, vehicle: Vehicle) -> str:
+        home = self.homes.get(vehicle.home_id)
+        return home.air_series_id if home is not None else ""
+
+
+def build_history(wh: Warehouse, settings: Settings) -> HistoryResult:
+    """Make sessions, duty steps, capacity readings and odometer rows of the vehicles whose inputs changed.
+
+    Returns
+    -------
+    HistoryResult
+        Vehicles touched, and vehicles with logs that nobody registered.
+    """
+    rule = rules(settings.home)
+    vehicles = load_vehicles(wh)
+    inputs = _Inputs(wh, settings, load_homes(wh), rule, _fleet_km(wh), cut_after(wh))
+    logged = sorted({*wh.vehicles_with("samples"), *wh.vehicles_with("sessions")})
+    versions = {v: _version(inputs, vehicles[v]) for v in logged if v in vehicles}
+    known = dict(wh.rows("SELECT vehicle_id, version FROM meta_state WHERE subject = ? ORDER BY 1", [SUBJECT]))
+    dirty = [v for v in logged if v in versions and known.get(v) != versions[v]]
+    gone = sorted(set(known) - set(versions))
+    if gone:
+        with wh.transaction():
+            _forget(wh, gone)
+    counts = np.zeros(3, dtype=np.int64)
+    size = settings.batch_vehicles
+    with ThreadPoolExecutor(settings.workers) as pool:
+        for at in range(0, len(dirty), size):
+            batch = dirty[at : at + size]
+            jobs = [_job(inputs, vehicles[v], versions[v]) for v in batch]
+            lives = list(pool.map(lambda job: _live(job, rule), jobs))
+            counts += _write(wh, jobs, lives)
+    unregistered = tuple(v for v in logged if v not in vehicles)
+    return HistoryResult(tuple(dirty), unregistered, int(counts[0]), int(counts[1]), int(counts[2]))
+
+
+def curve_of(vehicle: Vehicle, settings: Settings) -> CellCurve:
+    """Whether the OCV of a vehicle's cell is known, and how well."""
+    cell = entry("cells", vehicle.cell_id, settings.home)
+    return CellCurve(bool(cell["ocv_known"].value), cell.number("ocv_sigma_v"))
+
+
+def cut_after(wh: Warehouse) -> date | None:
+    """End of the as-of day where that lies before the end of the data, else None."""
+    last = wh.scalar("SELECT max(last_utc) FROM meta_part WHERE kind IN ('samples', 'sessions')")
+    as_of = wh.as_of()
+    if last is None or as_of >= (last + DAY_TOLERANCE).date() - timedelta(days=1):
+        return None
+    return as_of + timedelta(days=1)
+
+
+def _version(inputs: _Inputs, vehicle: Vehicle) -> str:
+    wh = inputs.wh
+    parts = wh.rows(
+        "SELECT kind, part_id FROM meta_part_vehicle WHERE vehicle_id = ? ORDER BY ALL", [vehicle.vehicle_id]
+    )
+    series = inputs.air_series(vehicle)
+    air = wh.rows("SELECT count(*), min(time_utc), max(time_utc) FROM core_air_hour WHERE air_series_id = ?", [series])
+    pack = pack_of(vehicle, inputs.settings.home)
+    curve = curve_of(vehicle, inputs.settings)
+    known = inputs.km.get(vehicle.vehicle_id)
+    h = hashlib.sha256(f"{HISTORY_VERSION}|{inputs.rule.version}|{parts}|{vehicle}|{series}|{air}".encode())
+    h.update(f"{inputs.end}|{curve.known}|{curve.sigma_v}|{known}".encode())
+    h.update(repr([getattr(pack, n) for n in Pack.__dataclass_fields__ if n != "ocv"]).encode())
+    h.update(pack.ocv.cell_soc_frac.tobytes() + pack.ocv.ocv_v.tobytes())
+    return h.hexdigest()[:16]
+
+
+def _fleet_km(wh: Warehouse) -> dict[str, list[Odometer]]:
+    """Dated readings of the fleet files by vehicle."""
+    out: dict[str, list[Odometer]] = {}
+    frame = odometer_readings(wh).select("vehicle_id", pl.col("time_utc").cast(pl.Int64), "odometer_km")
+    for vehicle_id, time_us, km in frame.iter_rows():
+        out.setdefault(vehicle_id, []).append(Odometer(time_us, km, km, km, False))
+    return out
+
+
+def samples_of(frame: pl.DataFrame) -> Samples:
+    """Raw samples of one vehicle (columns of the raw parts, in time order) as arrays."""
+    names = frame.get_column("session_ref")
+    refs = tuple(sorted(names.drop_nulls().unique().to_list()))
+    code = {name: i for i, name in enumerate(refs)}
+    state = frame.get_column("state").replace_strict(STATES, default=UNKNOWN, return_dtype=pl.Int8)
+    return Samples(
+        time_us=frame.get_column("time_utc").cast(pl.Int64).to_numpy(),
+        state=state.fill_null(UNKNOWN).to_numpy(),
+        ref=names.replace_strict(code, default=-1, return_dtype=pl.Int64).fill_null(-1).to_numpy(),
+        refs=refs,
+        **{n: frame.get_column(n).fill_null(float("nan")).to_numpy() for n in Samples.CHANNELS},
+    )
+
+
+def logged_of(frame: pl.DataFrame) -> list[RawSession]:
+    """Raw sessions of one vehicle as objects."""
+    names = ("session_ref", "kind", "energy_in_meter_kwh", "energy_out_meter_kwh", "soc_start_frac", "soc_end_frac")
+    times = [frame.get_column(n).cast(pl.Int64).to_list() for n in ("start_utc", "end_utc")]
+    columns = [frame.get_column(n).to_list() for n in (*names, "shared", "flags")]
+    out: list[RawSession] = []
+    for start, end, ref, kind, e_in, e_out, s0, s1, shared, flags in zip(*times, *columns, strict=True):
+        out.append(RawSession(ref or "", kind, start, end, e_in, e_out, s0, s1, bool(shared), tuple(flags or ())))
+    return out
+
+
+def _job(inputs: _Inputs, vehicle: Vehicle, version: str) -> _Job:
+    wh, settings = inputs.wh, inputs.settings
+    samples, logged = wh.samples(vehicle.vehicle_id), wh.sessions(vehicle.vehicle_id)
+    if inputs.end is not None:
+        end = pl.lit(inputs.end).cast(pl.Datetime("us"))
+        samples, logged = samples.filter(pl.col("time_utc") <= end), logged.filter(pl.col("start_utc") < end)
+    air = wh.read(
+        "SELECT epoch_us(time_utc) // 3600000000 AS hour, air_temp_c, typical_year FROM core_air_hour"
+        " WHERE air_series_id = ? ORDER BY hour",
+        [inputs.air_series(vehicle)],
+    )
+    return _Job(
+        vehicle=vehicle,
+        pack=pack_of(vehicle, settings.home),
+        curve=curve_of(vehicle, settings),
+        samples=samples_of(samples),
+        logged=logged_of(logged),
+        air_hour=air.get_column("hour").cast(pl.Float64).to_numpy(),
+        air_c=air.get_column("air_temp_c").cast(pl.Float64).fill_null(float("nan")).to_numpy(),
+        typical_year=bool(air.height and air.get_column("typical_year")[0]),
+        known_km=inputs.km.get(vehicle.vehicle_id, []),
+        flags=wh.part_flags(vehicle.vehicle_id),
+        version=version,
+    )
+
+
+def _live(job: _Job, rule: Rules) -> tuple[Life, list[Odometer]]:
+    def air(first_us: int, steps: int) -> FloatArray:
+        hour = first_us // 3_600_000_000 + np.arange(steps) * STEP_MINUTES // 60
+        default = rule("cut", "default_air_c")
+        return air_at_steps(job.air_hour, job.air_c, hour.astype(np.float64), job.typical_year, default)
+
+    life = life_of(
+        job.samples, job.logged, job.pack, job.curve, rule, air, job.vehicle.consumption_wh_per_km, STEP_MINUTES
+    )
+    in_service = int(np.datetime64(job.vehicle.in_service_date, "us").astype(np.int64))
+    return life, odometer_of(life, job.known_km, in_service, rule)
+
+
+def _forget(wh: Warehouse, ids: list[str]) -> None:
+    """Remove all rows of the step for some vehicles."""
+    marks = ", ".join("?" * len(ids))
+    for table, extra in TABLES.items():
+        wh.con.execute(f"DELETE FROM {table} WHERE vehicle_id IN ({marks}){extra}", ids)  # noqa: S608
+    wh.con.execute(f"DELETE FROM meta_state WHERE subject = '{SUBJECT}' AND vehicle_id IN ({marks})", ids)  # noqa: S608
+
+
+def _write(wh: Warehouse, jobs: list[_Job], lives: list[tuple[Life, list[Odometer]]]) -> tuple[int, int, int]:
+    frames: dict[str, list[pl.DataFrame]] = {table: [] for table in TABLES}
+    for job, (life, km) in zip(jobs, lives, strict=True):
+        for table, frame in rows_of(job.vehicle, life, km, job.flags, bool(job.air_hour.shape[0])).items():
+            frames[table].append(frame)
+    ids = [job.vehicle.vehicle_id for job in jobs]
+    with wh.transaction():
+        _forget(wh, ids)
+        for table, parts in frames.items():
+            wh.append(table, pl.concat(parts))
+        state = {"vehicle_id": ids, "subject": [SUBJECT] * len(ids), "version": [j.version for j in jobs]}
+        wh.append("meta_state", pl.DataFrame(state))
+    return (
+        sum(len(life.sessions) for life, _ in lives),
+        sum(len(life.readings) for life, _ in lives),
+        sum(f.rows for life, _ in lives for f in life.findings),
+    )
+
+
+__all__ = [
+    "HistoryResult",
+    "build_history",
+    "load_duty",
+    "load_homes",
+    "load_readings",
+    "load_sessions",
+    "load_steps",
+    "load_vehicles",
+    "logged_of",
+    "samples_of",
+]
