@@ -204,7 +204,7 @@ def resale_section(v: VehicleData, options: tuple[Option, ...]) -> Section:
             )
             body.append(
                 (
-                    f"in {year} years: {label_of(dict(v.policies), policy_id)}",
+                    f"in {year} years: {label_of(v.policies, policy_id)}",
                     t.money(row.value_money, row.currency),
                     t.money_range(row.value_low_money, row.value_high_money, row.currency),
                     diff,
@@ -230,7 +230,7 @@ def resale_section(v: VehicleData, options: tuple[Option, ...]) -> Section:
                 "Value lost per exported kWh",
                 t.money(pick.wear_money_per_kwh, pick.currency, 3),
                 t.money_range(pick.wear_low_money_per_kwh, pick.wear_high_money_per_kwh, pick.currency, 3),
-                f"over {last} years, {label_of(dict(v.policies), pick.policy_id)}",
+                f"over {last} years, {label_of(v.policies, pick.policy_id)}",
             )
         )
     table = plain_table(

@@ -44,12 +44,6 @@ def headline(v: VehicleData) -> tuple[str, str]:
             f"Your battery holds about {t.percent(s.soh_frac)} of what it held when new.",
             f"We are 80{t.NBSP}% sure that it is {span}.",
         )
-    reported = s.readings_bms > 0 and s.standing not in ("inferred", "prior_only")
-    if reported:
-        return (
-            f"Not yet measured. By the car's own count it holds about {t.percent(s.soh_frac)}.",
-            f"The range is {span}. The car's own count is no measurement of ours.",
-        )
     return (
         f"Not yet measured. A car like yours most likely holds {span} of what it held when new.",
         "That is the range of its type at this age, not a reading of your battery.",
@@ -76,13 +70,18 @@ def now_section(v: VehicleData, last: str) -> Section:
         Fact("Capacity today", f"about {t.percent(s.soh_frac)}", span, "of the capacity when new"),
         Fact("Age", t.years(s.age_years), "", f"in service since {t.day(v.vehicle.in_service_date)}"),
         _distance(v),
-        Fact(
-            "Readings of the battery",
-            t.number(s.readings),
-            "",
-            f"and {t.number(s.readings_bms)} of the car's own count" if s.readings_bms else "after long rests",
-        ),
+        Fact("Readings of this battery", t.number(s.own_readings), "", "each between two long rests"),
     ]
+    own_count = [r for r in v.readings if r.bms_reported]
+    if own_count:
+        facts.append(
+            Fact(
+                "The car's own count",
+                t.percent(own_count[-1].soh_frac),
+                "",
+                f"last of {t.number(len(own_count))}; its maker's figure, no measurement of ours",
+            )
+        )
     figures = [Figure(bar)]
     fan = _fan(v)
     if fan is not None:
@@ -124,8 +123,8 @@ def _standing_words(v: VehicleData) -> str:
     if measured(v):
         learned = f" It narrowed our first guess to {t.percent(s.shrinkage)} of its width." if s.shrinkage else ""
         return (
-            f"Measured: {t.plural(s.readings, 'reading')} from this car's own sessions, each between two long rests,"
-            f" when the voltage tells the level.{learned}"
+            f"Measured: {t.plural(s.own_readings, 'reading')} from this car's own sessions, each between two long"
+            f" rests, when the voltage tells the level.{learned}"
         )
     if s.standing == "inferred":
         return (

@@ -21,22 +21,22 @@ PAGES = (
     ("data.html", "Data"),
     ("dictionary.html", "Tables and SQL"),
 )
+# Figures of the night in the order shown; those not named here come after, in words; some stand elsewhere already.
 KPIS = {
     "vehicles": "Vehicles",
-    "vehicles_measured": "Measured",
-    "vehicles_inferred": "Inferred",
-    "vehicles_prior_only": "Prior only",
-    "pages_measured": "Measured",
-    "pages_inferred": "Inferred",
-    "pages_prior_only": "Prior only",
-    "readings": "Capacity readings",
-    "soh_frac": "Capacity, median",
-    "export_kwh": "Exported",
-    "virtual_km": "Virtual distance",
-    "expected_breaches": "Breaches expected",
-    "breaches_expected": "Breaches expected",
-    "conformance_error_pp": "Kernel against PyBaMM",
+    "vehicles_measured": "Measured pages",
+    "vehicles_inferred": "Inferred pages",
+    "vehicles_prior_only": "Prior-only pages",
+    "soh_median": "Capacity, median",
+    "export_kwh_so_far": "Exported so far",
+    "expected_breaches_as_driven": "Breaches expected, as driven",
+    "expected_breaches_no_export": "Breaches expected, no export",
+    "breaches_due_to_way_of_use": "Breaches due to way of use",
+    "v2h_effect_pp": "Extra wear by evening export",
+    "v2h_effect_unclear_share": "No clear difference",
+    "recommended_export_vehicles": "Recommended to export",
 }
+ELSEWHERE = ("as_of", "share_measured", "cap_that_halves_effect", "share_of_breaches_due_to_way_of_use")
 STANDINGS = ("measured", "inferred", "prior_only")
 
 
@@ -90,7 +90,7 @@ def index_page(data: FleetData) -> Page:
     )
     lead = (
         f"A chance of {limit} or more that a test finds too little capacity within cover."
-        f" {counts['measured']} measured, {counts['inferred']} inferred, {counts['prior_only']} known by their type alone."
+        f" {counts['measured']} measured, {counts['inferred']} inferred, {counts['prior_only']} known by type alone."
     )
     sections = (
         Section("minute", "In a minute", answers=answers(data, risks), strong=True),
@@ -138,20 +138,25 @@ def vehicles_page(data: FleetData) -> Page:
 
 
 def kpi_value(k: KpiRow, value: float | None) -> str:
-    """A figure of the night in its unit."""
-    if k.unit in ("1", "frac") and (k.kpi.endswith("_frac") or "share" in k.kpi):
+    """A figure of the night in its unit: shares in percent, counts whole, other figures with two digits."""
+    if k.unit in ("1", "frac"):
         return t.percent(value, 1)
-    digits = 0 if value is not None and (abs(value) >= 100 or float(value).is_integer()) else 2
-    shown = t.number(value, digits)
-    unit = "" if k.unit in ("1", "", "count", "vehicles") else f"{t.NBSP}{k.unit}"
-    return shown if shown == t.UNKNOWN else shown + unit
+    if k.unit == "vehicles" and "breaches" not in k.kpi:
+        return t.number(value)
+    shown = t.number(value, 0 if value is not None and abs(value) >= 100 else 2)
+    unit = {"pp": "points", "vehicles": "", "": ""}.get(k.unit, k.unit)
+    return shown if shown == t.UNKNOWN or not unit else f"{shown}{t.NBSP}{unit}"
 
 
 def _kpi_section(data: FleetData) -> Section:
+    rank = {name: i for i, name in enumerate(KPIS)}
+    shown = [
+        k
+        for k in sorted(data.kpis, key=lambda k: (rank.get(k.kpi, len(rank)), k.kpi))
+        if t.known(k.value) and k.kpi not in ELSEWHERE and not k.kpi.startswith("effect_left_")
+    ]
     facts: list[Fact] = []
-    for k in data.kpis:
-        if k.kpi == "as_of" or not t.known(k.value):
-            continue
+    for k in shown:
         span = "" if not (t.known(k.low) and t.known(k.high)) else f"{kpi_value(k, k.low)} to {kpi_value(k, k.high)}"
         facts.append(Fact(KPIS.get(k.kpi, t.words(k.kpi).capitalize()), kpi_value(k, k.value), span, k.basis or ""))
     return Section(
@@ -264,7 +269,7 @@ def _finite(values: Iterable[float | None]) -> list[float]:
 
 def _evidence_section(data: FleetData) -> Section:
     errors = sorted(abs(c.error_pp) for c in data.conformance)
-    readings = sum(v.state.readings for v in data.vehicles)
+    readings = sum(v.state.own_readings for v in data.vehicles)
     reported = sum(v.state.readings_bms for v in data.vehicles)
     tested = _finite(f.heldout_rmse_pp for f in data.fits)
     inside = _finite(f.heldout_inside_80_frac for f in data.fits)

@@ -157,7 +157,8 @@ def dictionary_page(tables: tuple[TableDoc, ...]) -> Page:
                 "Ask in SQL",
                 paragraphs=(
                     "Open the file read-only, by its path in the home; open it again after a night. Prefixes: core_"
-                    " cleaned facts, out_ results, meta_ ledger and runs. Units stand in names; fractions are between 0 and 1.",
+                    " cleaned facts, out_ results, meta_ ledger and runs. Units stand in names; fractions lie between 0"
+                    " and 1.",
                 ),
                 code=("duckdb -readonly serving.duckdb",),
                 details=tuple(Detail(name, code=(sql,)) for name, sql in QUERIES),

@@ -144,7 +144,7 @@ def _member_section(data: FleetData) -> Section:
         order = [p for p in data.policies if p in known] + sorted(known - set(data.policies))
         body = [
             (
-                label_of(dict(data.policies), policy),
+                label_of(data.policies, policy),
                 *(t.points(_median(cells.get((cell, policy, law), [])), 2) for law in laws),
             )
             for policy in order
@@ -168,7 +168,7 @@ def _conformance_section(data: FleetData) -> Section:
     body = [
         (
             c.vehicle_id,
-            label_of(dict(data.policies), c.policy_id),
+            label_of(data.policies, c.policy_id),
             _law(data, c.law_id),
             c.parameter_set,
             t.number(c.days),
@@ -259,7 +259,7 @@ def _range_section(data: FleetData) -> Section:
         flagged += [
             (
                 v.vehicle.vehicle_id,
-                label_of(dict(data.policies), f.policy_id),
+                label_of(data.policies, f.policy_id),
                 t.points(f.diff_p50_pp, 2),
                 t.points_range(f.diff_p10_pp, f.diff_p90_pp, 2),
             )

@@ -32,7 +32,8 @@ def policies_section(data: FleetData) -> Section:
         "Export policies compared",
         paragraphs=(
             "Extra wear is the paired difference to smart charging without export, after ten years: median over"
-            " vehicles with the 10–90 % spread over vehicles. Savings are those of the source years' prices: a scenario.",
+            " vehicles with the 10–90 % spread over vehicles. Savings are those of the source years' prices:"
+            " a scenario.",
         ),
         figures=figures,
         details=tuple(details),
@@ -48,7 +49,7 @@ def _frontier_figure(data: FleetData, cohort: str, number: int) -> Figure:
     currency = rows[0].currency if rows else ""
     dots = [
         charts.Dot(
-            label_of(dict(data.policies), f.policy_id),
+            label_of(data.policies, f.policy_id),
             f.bill_saved_money_per_year or 0.0,
             f.fade_diff_p50_pp,
             f.fade_diff_p10_pp,
@@ -81,7 +82,7 @@ def _frontier_table(data: FleetData, cohort: str) -> Table:
         body.append(
             Row(
                 (
-                    Cell(label_of(dict(data.policies), f.policy_id)),
+                    Cell(label_of(data.policies, f.policy_id)),
                     Cell(
                         "reference" if base else t.points(f.fade_diff_p50_pp),
                         "" if base else t.points_range(f.fade_diff_p10_pp, f.fade_diff_p90_pp),
@@ -133,8 +134,8 @@ def claims_section(data: FleetData) -> Section:
         title,
         paragraphs=(
             "Expected over the forecast, by contract. A breach becomes a claim, a claim a payment, by stated"
-            " assumptions; sums are taken within a simulated world, so claims of a cohort move together. The reserve is the 99 %"
-            " quantile of the cost to date.",
+            " assumptions; sums are taken within a simulated world, so claims of a cohort move together. The reserve"
+            " is the 99 % quantile of the cost to date.",
         ),
         tables=(
             plain_table(
@@ -169,7 +170,7 @@ def _claims_line(data: FleetData, cohort: str, contract: str, policy: str, rows:
     currency = rows[0].currency
     return (
         f"{cohort}, {t.words(contract)}",
-        label_of(dict(data.policies), policy),
+        label_of(data.policies, policy),
         t.number(total(c.breaches for c in rows), 2),
         t.number(total(c.claims for c in rows), 2),
         t.money(total(c.cost_money for c in rows), currency),
@@ -231,7 +232,7 @@ def compliance_section(data: FleetData) -> Section:
         body.append(
             (
                 c.family,
-                label_of(dict(data.policies), c.policy_id),
+                label_of(data.policies, c.policy_id),
                 WINDOWS.get(c.window_id, t.words(c.window_id)),
                 t.number(c.vehicles),
                 f"{t.percent(c.share_above_frac)} ({t.percent_range(c.share_above_low_frac, c.share_above_high_frac)})",

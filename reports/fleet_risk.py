@@ -106,19 +106,20 @@ def _due_to_export(data: FleetData, known: list[Risk]) -> Fact:
     title = "How much is due to export?"
     if not data.export_sessions:
         return Fact(title, "None: these logs contain no export.", "What export would do stands under policies.")
-    fade = total(r.now.breach_by_fade_frac for r in known if r.now)
-    cover = total(r.now.breach_by_cover_frac for r in known if r.now)
+    export = [r.now for r in known if r.now and r.vehicle.state.export_kwh > 0]
+    fade, cover = total(w.breach_by_fade_frac for w in export), total(w.breach_by_cover_frac for w in export)
     return Fact(
         title,
-        f"Wear by export: {t.number(fade, 2, plus=True)} breaches.",
-        f"Cover used up by virtual kilometres: {t.number(cover, 2, plus=True)} (shorter cover: fewer breaches count).",
+        f"Wear: {t.number(fade, 2, plus=True)} breaches over the {t.plural(len(export), 'vehicle')} that export.",
+        f"Virtual kilometres: {t.number(cover, 2, plus=True)} (shorter cover finds fewer). Against smart charging without"
+        " export, so their way of charging is in it.",
     )
 
 
 def _which_cap(data: FleetData, known: list[Risk], expected: float) -> Fact:
     title = "Which cap would halve it?"
     if expected < NOTHING_TO_HALVE:
-        return Fact(title, "There is next to nothing to halve.")
+        return Fact(title, "There is next to no breach risk to halve.", _halves_wear(data, known))
     ids = [p for p, policy in data.policies.items() if policy.caps]
     best: tuple[float, float, str] | None = None
     lowest: tuple[float, str] | None = None
@@ -132,20 +133,51 @@ def _which_cap(data: FleetData, known: list[Risk], expected: float) -> Fact:
             lowest = (breaches, policy_id)
         if breaches <= expected / 2 and (best is None or saved > best[0]):
             best = (saved, breaches, policy_id)
+    wear = _halves_wear(data, known)
     if best is not None:
         return Fact(
             title,
-            f"{label_of(dict(data.policies), best[2])}.",
-            f"{t.number(best[1], 1)} breaches expected instead of {t.number(expected, 1)}; of the caps that halve it,"
-            " the one that keeps most of the saving.",
+            f"{label_of(data.policies, best[2])}.",
+            f"{t.number(best[1], 1)} breaches expected instead of {t.number(expected, 1)}; of the caps that halve them,"
+            f" the one that keeps most of the saving. {wear}",
         )
     if lowest is None:
         return Fact(title, "No cap has been computed.")
     return Fact(
         title,
-        "None of the caps tried does.",
-        f"The nearest is “{label_of(dict(data.policies), lowest[1])}” with {t.number(lowest[0], 1)} instead of"
-        f" {t.number(expected, 1)}: most of the risk does not come from export.",
+        "The risk itself: none of the caps tried.",
+        f"The nearest is “{label_of(data.policies, lowest[1])}” with {t.number(lowest[0], 1)} instead of"
+        f" {t.number(expected, 1)} breaches: most of the risk does not come from export. {wear}",
+    )
+
+
+def _halves_wear(data: FleetData, known: list[Risk]) -> str:
+    """Which cap at least halves the extra wear of its own setting and keeps most of the export, in a sentence."""
+    best: tuple[float, float, str, str] | None = None
+    for policy_id, policy in data.policies.items():
+        if not policy.caps or not policy.uncapped_policy_id:
+            continue
+        capped, full, kept, whole = [], [], [], []
+        for r in known:
+            a, b = option(r.options, policy_id), option(r.options, policy.uncapped_policy_id)
+            if not (a and b and a.horizon and b.horizon and a.setting and b.setting):
+                continue
+            if (b.setting.export_kwh_per_year or 0.0) > 1.0:
+                capped.append(a.horizon.diff_p50_pp)
+                full.append(b.horizon.diff_p50_pp)
+                kept.append(a.setting.export_kwh_per_year)
+                whole.append(b.setting.export_kwh_per_year)
+        if not full or total(full) <= 0 or total(whole) <= 0:
+            continue
+        left, energy = total(capped) / total(full), total(kept) / total(whole)
+        if left <= 0.5 and (best is None or energy > best[1]):
+            best = (left, energy, policy_id, policy.uncapped_policy_id)
+    if best is None:
+        return "No cap tried halves the extra wear of its setting."
+    names = data.policies
+    return (
+        f"The extra wear of “{label_of(names, best[3])}” is at least halved by “{label_of(names, best[2])}”:"
+        f" {t.percent(best[0])} of it is left, with {t.percent(best[1])} of the export."
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from models.domain import BASELINE_POLICY
+from models.domain import BASELINE_POLICY, Policy
 from reports import text as t
 from reports.rows import ForecastRow, PolicyRow, ValueRow, VehicleData, WarrantyRow
 
@@ -103,10 +104,10 @@ def _range(row: ForecastRow | None) -> str:
     return "" if row is None else t.points_range(row.diff_p10_pp, row.diff_p90_pp)
 
 
-def label_of(data_policies: dict[str, object], policy_id: str) -> str:
+def label_of(policies: Mapping[str, Policy], policy_id: str) -> str:
     """A policy's label, its name in words where it has none."""
-    policy = data_policies.get(policy_id)
-    return getattr(policy, "label", "") or t.words(policy_id)
+    policy = policies.get(policy_id)
+    return (policy.label if policy else "") or t.words(policy_id)
 
 
 def options_of(v: VehicleData) -> tuple[Option, ...]:
@@ -132,7 +133,7 @@ def options_of(v: VehicleData) -> tuple[Option, ...]:
         out.append(
             Option(
                 policy_id=policy_id,
-                label=label_of(dict(v.policies), policy_id),
+                label=label_of(v.policies, policy_id),
                 setting=setting,
                 horizon=at.get((policy_id, horizon)),
                 eight=at.get((policy_id, eight)),

@@ -43,6 +43,11 @@ class StateRow:
     residual_model: str
     basis: str
 
+    @property
+    def own_readings(self) -> int:
+        """Readings that rest on voltages, not on the car's own count."""
+        return self.readings - self.readings_bms
+
 
 @dataclass(frozen=True)
 class ForecastRow:

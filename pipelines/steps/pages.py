@@ -173,7 +173,7 @@ def _windows(vehicles: dict[str, Vehicle], home: Path) -> dict[str, tuple[float,
 
 def load_fleet(wh: Warehouse, settings: Settings) -> FleetData:
     """Everything the pages show, in a fixed order."""
-    home = settings.home
+    home, as_of = settings.home, wh.as_of()
     policies: dict[str, Policy] = {p.policy_id: p for p in known_policies(home)}
     rank = {p: i for i, p in enumerate(policies)}
     registered, homes = load_vehicles(wh), load_homes(wh)
@@ -243,10 +243,10 @@ def load_fleet(wh: Warehouse, settings: Settings) -> FleetData:
     known = {v.vehicle_id for v in vehicles}
     with_logs = {*wh.vehicles_with("samples"), *wh.vehicles_with("sessions")}
     return FleetData(
-        as_of_day=wh.scalar("SELECT max(as_of_day) FROM meta_kpi"),
+        as_of_day=as_of,
         vehicles=tuple(out),
         policies=policies,
-        kpis=tuple(_load(wh, KpiRow, "meta_kpi", "kpi, unit, value")),
+        kpis=tuple(k for k in _load(wh, KpiRow, "meta_kpi", "kpi, unit, value") if k.as_of_day == as_of),
         claims=tuple(_load(wh, ClaimsRow, "out_claims", "cohort_id, contract_id, policy_id, quarter")),
         compliance=tuple(_load(wh, ComplianceRow, "out_compliance", "family, policy_id, window_id")),
         frontier=tuple(
