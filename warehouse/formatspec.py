@@ -150,11 +150,11 @@ class ProposalSpec(_Strict):
     market: str = "DE"
     time_zone: str = "Europe/Berlin"
     contract_id: str = "common_oem_70"
-    tariff_id: str = ""
-    charger_id: str = ""
+    tariff_id: str = "de_fixed"
+    charger_id: str = "v2h_7kw"
     load_series_id: str = "konstanz"
     price_series_id: str = "nl_day_ahead"
-    outage_region: str = ""
+    outage_region: str = "de"
     annual_load_kwh: float = Field(default=3500.0, gt=0)
     pv_kwp: float = Field(default=0.0, ge=0)
     bms_version: str = "unknown"
@@ -302,5 +302,5 @@ def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
         "proposal": ProposalSpec,
     }
     if len(loc) > 1 and loc[0] in parts:
-        model = SpanSpec if loc[1] == "spans" and len(loc) > 2 else parts[str(loc[0])]  # noqa: PLR2004
+        model = SpanSpec if loc[1] == "spans" and len(loc) > 2 else parts[str(loc[0])]
     return [field.alias or name for name, field in model.model_fields.items()]

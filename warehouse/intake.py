@@ -32,7 +32,7 @@ RAW_FOLDER = "raw"
 # Fixed, so that the same rows give the same bytes.
 _PARQUET = {"compression": "zstd", "compression_level": 3, "statistics": True, "row_group_size": 131_072}
 _MIN_ID = 3
-_DEMO_REFUSAL = "This home is a demo and takes only its own files; give another --home for your logs."
+DEMO_REFUSAL = "This home is a demo and takes only its own files; give another --home for your logs."
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class FileResult:
     rows_rejected: int = 0
     rows_duplicate: int = 0
     error: str | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,13 @@ def take_in(wh: Warehouse, path: Path, spec: FormatSpec) -> FileResult:
         sha256 = file_sha256(path)
     except RefusedFile as error:
         return FileResult(str(path), "", REFUSED, error=str(error))
-    known = _known(wh, path, sha256, spec.name)
+    known = known_file(wh, path, sha256, spec.name)
     if known is not None:
         return _same_version(wh, known, spec)
     try:
         demo = demo_files(wh.home)
         if demo is not None and sha256 not in demo:
-            raise RefusedFile(_DEMO_REFUSAL)
+            raise RefusedFile(DEMO_REFUSAL)
         table = read_table(read_bytes(path), spec)
         taken = _door(wh, path, spec, table)
     except (RefusedFile, KeyFileError) as error:
@@ -122,10 +123,6 @@ def write_ledger(wh: Warehouse, result: FileResult, name: str, format_name: str,
 
 def known_file(wh: Warehouse, path: Path, sha256: str, format_name: str) -> FileResult | None:
     """Result of a file that was taken in before in this format, `None` when it was not (or was refused)."""
-    return _known(wh, path, sha256, format_name)
-
-
-def _known(wh: Warehouse, path: Path, sha256: str, format_name: str) -> FileResult | None:
     found = wh.rows(
         "SELECT rows_read, rows_loaded, rows_rejected, rows_duplicate FROM meta_file"
         " WHERE sha256 = ? AND format = ? AND status = 'loaded'",
@@ -171,13 +168,14 @@ def _door(wh: Warehouse, path: Path, spec: FormatSpec, table: TableResult) -> _T
     name = path.name
     if rejects.height or ids:
         secrets = sorted((text for text in ids if len(text) >= _MIN_ID), key=lambda text: (-len(text), text))
-        rejects = rejects.with_columns(pl.Series("raw_text", [_hide(t, secrets) for t in rejects["raw_text"]]))
+        rejects = rejects.with_columns(pl.Series("raw_text", [hide(t, secrets) for t in rejects["raw_text"]]))
         rejects = rejects.with_columns(pl.col("raw_text").cast(pl.String))
-        name = _hide(name, secrets) or name
+        name = hide(name, secrets) or name
     return _Taken(sorted_rows.fresh, rejects, sorted_rows.duplicate_lines.len(), mask_vins(name))
 
 
-def _hide(text: str | None, secrets: list[str]) -> str | None:
+def hide(text: str | None, secrets: list[str]) -> str | None:
+    """Text without the given names of vehicles and without anything like a VIN."""
     if text is None:
         return None
     for secret in secrets:

@@ -1,0 +1,131 @@
+"""Take files in; register vehicles and homes; propose a fleet file from a log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from pipelines.errors import UserError
+from pipelines.settings import Settings
+from warehouse import fleetfile, intake, proposal
+from warehouse.fleetfile import FleetResult
+from warehouse.formatspec import FormatError, FormatSpec, load_format
+from warehouse.intake import FileResult
+from warehouse.proposal import Proposal
+from warehouse.store import Warehouse, open_warehouse
+
+__all__ = ["FileResult", "FleetResult", "Proposal", "ingest", "ingest_into", "propose_fleet", "register_fleet"]
+
+_PROGRESS_FROM = 5  # files
+
+
+def ingest(settings: Settings, paths: Iterable[Path], format_name_or_path: str | Path) -> list[FileResult]:
+    """Take files in, one transaction each.
+
+    Parameters
+    ----------
+    settings
+        The home.
+    paths
+        Files or folders (all files below, hidden ones apart), taken in the order of their names.
+    format_name_or_path
+        Name of a packaged format, or a TOML file.
+
+    Returns
+    -------
+    list of FileResult
+        One a file, refused ones too. `note` says which vehicles are not registered.
+
+    Raises
+    ------
+    UserError
+        The format is unknown or wrong; nothing was taken in.
+    WarehouseError
+        The warehouse cannot be opened.
+    """
+    spec = _format(format_name_or_path)
+    files = list(_files(paths))
+    with open_warehouse(settings.home) as wh:
+        return ingest_into(wh, files, spec)
+
+
+def ingest_into(wh: Warehouse, files: list[Path], spec: FormatSpec) -> list[FileResult]:
+    """Take files into an open warehouse; parts that a killed run left behind are swept first."""
+    intake.sweep(wh)
+    results: list[FileResult] = []
+    with _progress(len(files)) as advance:
+        for path in files:
+            result = intake.take_in(wh, path, spec)
+            results.append(replace(result, note=_unregistered(wh, result)))
+            advance()
+    return results
+
+
+def register_fleet(settings: Settings, path: Path) -> FleetResult:
+    """Register the vehicles and homes of a fleet file, through the same ledger as logs; see `warehouse.fleetfile`."""
+    with open_warehouse(settings.home) as wh:
+        intake.sweep(wh)
+        return fleetfile.register(wh, path)
+
+
+def propose_fleet(
+    settings: Settings, log_path: Path, format_name_or_path: str | Path, out: Path | None = None
+) -> Proposal:
+    """Write a fleet file for the vehicles of a log by a written rule, every value marked assumed.
+
+    Raises
+    ------
+    UserError
+        The format is unknown or wrong.
+    WarehouseError
+        The log cannot be read, or the file not written.
+    """
+    spec = _format(format_name_or_path)
+    with open_warehouse(settings.home) as wh:
+        return proposal.propose(wh, log_path, spec, out or settings.home / f"fleet_{spec.name}.csv")
+
+
+def _format(format_name_or_path: str | Path) -> FormatSpec:
+    try:
+        return load_format(format_name_or_path)
+    except FormatError as error:
+        raise UserError(str(error)) from None
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+        else:
+            yield path
+
+
+def _unregistered(wh: Warehouse, result: FileResult) -> str:
+    if result.status != intake.LOADED:
+        return ""
+    count = wh.scalar(
+        "SELECT count(DISTINCT v.vehicle_id) FROM meta_part_vehicle v JOIN meta_part p USING (part_id)"
+        " WHERE p.sha256 = ? AND v.vehicle_id NOT IN (SELECT vehicle_id FROM core_vehicle)",
+        [result.sha256],
+    )
+    if not count:
+        return ""
+    name = Path(result.path).name
+    return f"{name}: {count} vehicles are not registered yet; `fadecast fleet` registers them (--propose helps)."
+
+
+@contextmanager
+def _progress(files: int) -> Iterator[Callable[[], None]]:
+    """A bar on standard error for long work; nothing for a few files or where nobody looks."""
+    console = Console(stderr=True)
+    if files < _PROGRESS_FROM or not console.is_terminal:
+        yield lambda: None
+        return
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("Taking files in", total=files)
+        yield lambda: bar.advance(task)
