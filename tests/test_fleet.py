@@ -140,3 +140,39 @@ def test_an_outlier_moves_little() -> None:
     )
     spoilt = fit_cohort("c", [bad, *histories[1:]], LAW, PRIOR)
     assert abs(spoilt.mean[0] - clean.mean[0]) < 0.1
+
+
+@pytest.mark.slow
+def test_laplace_agrees_with_mcmc() -> None:
+    """Random-walk Metropolis on the full posterior of a small cohort: means and spreads agree with Laplace."""
+    histories, _ = simulated(3, 18, 21, sigma=0.006)
+    fit = fit_cohort("c", histories, LAW, PRIOR)
+    n = len(fit.mean)
+
+    def log_density(x: np.ndarray) -> float:
+        out = -0.5 * np.sum((x[:n] / fit.prior_sigma) ** 2)
+        for i, h in enumerate(histories):
+            own = x[n + 3 * i : n + 3 * i + 3]
+            p = predict(h, LAW, x[:n], own, PRIOR.spread_factor).soh_frac
+            e = np.abs(p - h.readings.soh_frac) / np.hypot(h.readings.sigma_frac, PRIOR.reading_floor_sigma)
+            k = PRIOR.outlier_sigma
+            out -= 0.5 * np.sum((own / PRIOR.own_sigma) ** 2)
+            out -= 0.5 * np.sum(np.where(e > k, 2 * k * e - k * k, e * e))
+        return float(out)
+
+    rng = np.random.default_rng(1)
+    own_sigma = np.concatenate([np.sqrt(np.diag(fit.vehicles[h.vehicle_id].covariance)) for h in histories])
+    step = 0.4 * np.concatenate([np.sqrt(np.diag(fit.covariance)), own_sigma])
+    x = np.concatenate([fit.mean, *(fit.vehicles[h.vehicle_id].mean for h in histories)])
+    now, kept = log_density(x), []
+    for i in range(30_000):
+        new = x + step * rng.standard_normal(x.shape)
+        value = log_density(new)
+        if np.log(rng.random()) < value - now:
+            x, now = new, value
+        if i >= 3000:
+            kept.append(x[:n].copy())
+    chain = np.array(kept)
+    sd = np.sqrt(np.diag(fit.covariance))
+    assert np.std(chain, axis=0) == pytest.approx(sd, rel=0.25)
+    assert np.all(np.abs(chain.mean(axis=0) - fit.mean) < 0.4 * sd)

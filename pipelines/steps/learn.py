@@ -90,7 +90,7 @@ def learn(wh: Warehouse, settings: Settings) -> Learned:
     """
     as_of, vehicles = wh.as_of(), load_vehicles(wh)
     logged = {row[0] for row in wh.rows("SELECT DISTINCT vehicle_id FROM core_duty_step ORDER BY vehicle_id")}
-    vehicles = {v: x for v, x in vehicles.items() if v in logged and x.in_service_date <= as_of}
+    vehicles = {v: x for v, x in vehicles.items() if v in logged}
     laws: dict[str, tuple[Law, ...]] = {}
     for vehicle in vehicles.values():
         if vehicle.cohort_id not in laws:
@@ -145,6 +145,10 @@ def update_exposures(
             for duty, (vehicle, _, version, dirty) in zip(duties, batch, strict=True):
                 for law in dirty:
                     exposures, checked = next(results)
+                    if not np.isfinite(exposures).all():
+                        raise ValueError(
+                            f"Law {law.law_id} gives exposures that are not finite for vehicle {vehicle.vehicle_id}."
+                        )
                     first = duty.start_utc.astype("datetime64[D]")
                     days = first + np.arange(exposures.shape[0])
                     frame = pl.DataFrame(
@@ -180,7 +184,7 @@ def load_history(wh: Warehouse, vehicle: Vehicle, laws: Sequence[Law], as_of: da
     tuple[History, dict[str, float]]
         The history, and law -> share of the recorded exposure outside its range.
     """
-    life = (as_of - vehicle.in_service_date).days + 1
+    life = max((as_of - vehicle.in_service_date).days + 1, 1)
     exposures: dict[str, FloatArray] = {}
     outside: dict[str, float] = {}
     share, period_days = 1.0, np.empty(0)
