@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from models.domain import Duty, FloatArray, Pack
-from models.laws.sei import FULLNESS, NODES, SeiLaw
+from models.laws.sei import SeiLaw
 
 TYPICAL_CYCLES_PER_YEAR = 44.0
 TYPICAL_MEAN_C = 15.0
@@ -108,11 +108,11 @@ def fit_speed(law: SeiLaw, duty: Duty, pack: Pack, fade_frac: dict[int, float]) 
     target = np.array([fade_frac[int(y)] for y in years])
     shift = np.zeros(len(law.multiplier_names))
     if "kinetic" in law.multiplier_names:
-        new = int(np.flatnonzero(FULLNESS == 1.0)[0])
-        growth = law.exposures(duty, pack).sum(axis=0)[new * NODES.size : (new + 1) * NODES.size]
-        slope = (1 / growth[4] - 1 / growth[2]) / (NODES[4] - NODES[2])
+        new = int(np.flatnonzero(law.fullness == 1.0)[0])
+        growth = law.exposures(duty, pack).sum(axis=0)[new * law.nodes.size : (new + 1) * law.nodes.size]
+        slope = (1 / growth[4] - 1 / growth[2]) / (law.nodes[4] - law.nodes[2])
         shift[law.multiplier_names.index("diffusion")] = np.log(
-            FILM_BALANCE_FRAC * slope / (1 / growth[2] - slope * NODES[2])
+            FILM_BALANCE_FRAC * slope / (1 / growth[2] - slope * law.nodes[2])
         )
     moves = np.array([0.0 if name == "wear" else 1.0 for name in law.multiplier_names])
     centre, width = 0.0, 14.0

@@ -31,9 +31,16 @@ from models.parameters import Entry, entry, load
 
 LAW_IDS = ("sei_ec", "sei_interstitial")
 VERSION = 1
-NODES = np.array([4e-4, 4e-3, 0.015, 0.04, 0.09, 0.17, 0.32, 0.65])
+NODES = {
+    "sei_ec": np.array([4e-4, 4e-3, 0.015, 0.04, 0.09, 0.17, 0.32, 0.65]),
+    "sei_interstitial": np.array([4e-4, 0.05, 0.17, 0.5]),  # 1/G is all but proportional to the thickness
+}
 """Film thicknesses at which growth is stored, in units of the film that would hold all cyclable lithium. [1]"""
-FULLNESS = np.array([0.55, 0.70, 0.85, 1.0, 1.12])
+FULLNESS = {
+    "sei_ec": np.array([0.55, 0.68, 0.78, 0.86, 0.93, 1.0, 1.08]),
+    # steep in the anode's potential: follows the steps of the graphite's curve
+    "sei_interstitial": np.array([0.55, 0.66, 0.73, 0.78, 0.82, 0.86, 0.895, 0.925, 0.955, 0.98, 1.0, 1.04, 1.1]),
+}
 """Windows at which growth is stored: full anode's stoichiometry over that of the new cell. [1]"""
 ANCHOR_DAYS = 30.0
 
@@ -92,10 +99,10 @@ def tables(cell_id: str, law_id: str, home: Path | None = None) -> SeiTables:
     return sei_tables(cell_id, law_id, home)
 
 
-def _windows(esoh: EsohTables) -> tuple[FloatArray, FloatArray]:
+def _windows(esoh: EsohTables, fullness: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Windows of the levels, shape (w, 4), and the full anode's stoichiometry of each, shape (w,)."""
     new = window(esoh, 0.0)
-    wanted = np.minimum(FULLNESS * new.anode_100, 1.0 - 1e-3)
+    wanted = np.minimum(fullness * new.anode_100, 1.0 - 1e-3)
     rows: list[tuple[float, float, float, float]] = []
     for target in wanted:
         low, high = (0.0, 0.9) if target <= new.anode_100 else (0.0, 0.5)
@@ -131,10 +138,11 @@ class SeiLaw:
     def __init__(self, cell_id: str, law_id: str, home: Path | None = None) -> None:
         self.cell_id = cell_id
         self._law_id = law_id
-        self._home = home
+        self.home = home
+        self.nodes, self.fullness = NODES[law_id], FULLNESS[law_id]
         self.cell: Entry = entry("cells", cell_id, home)
         self.parameters: Entry = entry("laws", parameters_id(law_id, self.cell.text("parameter_set")), home)
-        body = f"{self.cell['parameter_set'].value} {self.parameters.sha256} {NODES.tolist()} {FULLNESS.tolist()}"
+        body = f"{self.cell['parameter_set'].value} {self.parameters.sha256} {self.nodes.tolist()} {self.fullness.tolist()}"
         self._version = f"{VERSION}.{hashlib.sha256(body.encode()).hexdigest()[:12]}"
 
     @property
@@ -156,8 +164,8 @@ class SeiLaw:
 
     @property
     def exposure_names(self) -> tuple[str, ...]:
-        growth = tuple(f"growth_w{w}_t{t}" for w in range(FULLNESS.size) for t in range(NODES.size))
-        return (*growth, "full_cycles", *(f"trapped_w{w}" for w in range(FULLNESS.size)))
+        growth = tuple(f"growth_w{w}_t{t}" for w in range(self.fullness.size) for t in range(self.nodes.size))
+        return (*growth, "full_cycles", *(f"trapped_w{w}" for w in range(self.fullness.size)))
 
     @property
     def multiplier_names(self) -> tuple[str, ...]:
@@ -175,7 +183,7 @@ class SeiLaw:
     @property
     def tables(self) -> SeiTables:
         """Constants and tables, read on first use."""
-        return tables(self.cell_id, self._law_id, self._home)
+        return tables(self.cell_id, self._law_id, self.home)
 
     def exposures(self, duty: Duty, pack: Pack) -> FloatArray:
         """Daily exposures, shape (days, k): film growth at every window and node, full cycles, trapped lithium."""
@@ -186,8 +194,8 @@ class SeiLaw:
             duty.current_a / pack.capacity_ah,
             duty.step_hours,
             24 * 60 // duty.step_minutes,
-            _cached_windows(self.cell_id, self._law_id, self._home)[0],
-            NODES,
+            _cached_windows(self.cell_id, self._law_id, self.home)[0],
+            self.nodes,
             t.constants,
             t.esoh.anode_ocp_v,
             t.entropic_v_per_k,
@@ -215,7 +223,7 @@ class SeiLaw:
             raise ValueError(f"{self._law_id}: exposures need shape (levels, periods, {len(self.exposure_names)}).")
         if m.shape[1] != len(names):
             raise ValueError(f"{self._law_id}: log_multipliers need shape (draws, {len(names)}), got {m.shape}.")
-        t, n_w, n_t = self.tables, FULLNESS.size, NODES.size
+        t, n_w, n_t = self.tables, self.fullness.size, self.nodes.size
         growth = e[:, :, : n_w * n_t].reshape(e.shape[0], e.shape[1], n_w, n_t).transpose(1, 0, 2, 3)
         slowness = np.ascontiguousarray(1.0 / np.maximum(growth, 1e-30))
         diffusion = m[:, names.index("diffusion")].copy()
@@ -229,12 +237,12 @@ class SeiLaw:
             np.ascontiguousarray(e[:, :, n_w * n_t].T),
             np.ascontiguousarray(e[:, :, n_w * n_t + 1 :].transpose(1, 0, 2)),
             -np.asarray(level_capacity_frac, dtype=float),
-            _cached_windows(self.cell_id, self._law_id, self._home)[1],
-            NODES,
+            _cached_windows(self.cell_id, self._law_id, self.home)[1],
+            self.nodes,
             kinetic,
             diffusion,
             m[:, names.index("wear")] * t.constants.wear_per_cycle_frac,
-            _cached_grid(self.cell_id, self._law_id, self._home),
+            _cached_grid(self.cell_id, self._law_id, self.home),
             t.constants.capacity_ah,
             t.constants.film_start_frac,
             now,
@@ -261,7 +269,7 @@ class SeiLaw:
 
 @lru_cache(maxsize=32)
 def _cached_windows(cell_id: str, law_id: str, home: Path | None) -> tuple[FloatArray, FloatArray]:
-    return _windows(tables(cell_id, law_id, home).esoh)
+    return _windows(tables(cell_id, law_id, home).esoh, FULLNESS[law_id])
 
 
 @lru_cache(maxsize=32)

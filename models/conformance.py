@@ -1,0 +1,200 @@
+"""How far the fast routes are from PyBaMM, in capacity, on a duty that a vehicle had or would have under a policy.
+
+Three routes go through the same steps of constant current from the same state: PyBaMM's single-particle model, the
+kernel's recursion, and the daily exposures with their projection (what forecasts use). Each ends in losses of lithium
+and active material, which the same balance of electrodes turns into capacity between the BMS's voltage limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.cell import balanced_current, reference_run, segments_of
+from models.domain import Duty, FloatArray, Pack
+from models.laws.esoh import lithium_loss_for
+from models.laws.sei import SeiLaw, Steps, kernel_run, steps_of
+
+
+@dataclass(frozen=True)
+class ConformanceResult:
+    """Capacity after a duty by three routes, over capacity as new, and what the duty was like.
+
+    Parameters
+    ----------
+    capacity_kernel_frac
+        By daily exposures and projection: what forecasts use. [1]
+    capacity_recursion_frac, capacity_pybamm_frac
+        By the kernel's recursion; by PyBaMM. [1]
+    start_frac
+        Capacity at the start. [1]
+    error_pp
+        Largest difference of either fast route to PyBaMM at the end, with its sign. [pp]
+    error_of_loss_frac
+        That difference over the capacity lost in PyBaMM. [1]
+    budget_pp
+        What the law's parameters allow. [pp]
+    """
+
+    law_id: str
+    parameter_set: str
+    days: int
+    temp_mean_c: float
+    temp_max_c: float
+    c_rate_p95: float
+    mean_soc_frac: float
+    capacity_kernel_frac: float
+    capacity_recursion_frac: float
+    capacity_pybamm_frac: float
+    start_frac: float
+    error_pp: float
+    error_of_loss_frac: float
+    budget_pp: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the error is within the budget."""
+        return abs(self.error_pp) <= self.budget_pp
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What conformance samples are spread over."""
+
+    temp_mean_c: float
+    temp_max_c: float
+    c_rate_p95: float
+    mean_soc_frac: float
+
+
+def traits(duty: Duty, pack: Pack) -> Traits:
+    """Temperature, current and state of charge of a duty (95 % quantile of |current| where there is any)."""
+    c_rate = np.abs(duty.current_a.sum(axis=1)) / pack.capacity_ah
+    moving = c_rate[c_rate > 1e-3]
+    return Traits(
+        temp_mean_c=float(np.mean(duty.temp_c)),
+        temp_max_c=float(np.max(duty.temp_c)),
+        c_rate_p95=float(np.quantile(moving, 0.95)) if moving.size else 0.0,
+        mean_soc_frac=float(np.mean(duty.cell_soc_frac)),
+    )
+
+
+def conformance_sample(candidates: Sequence[Traits], n: int) -> list[int]:
+    """Indices of at most n candidates spread over temperature, C-rate and state of charge.
+
+    Each trait is ranked; the first pick is the candidate nearest the middle, every further one the candidate farthest
+    from those already picked (greedy maximin), so that hot, cold, harsh and gentle duties all come up. Ties go to the
+    earlier candidate; the same candidates give the same sample.
+
+    Examples
+    --------
+    >>> ts = [Traits(t, t, 0.1, 0.5) for t in (5.0, 14.0, 15.0, 16.0, 30.0)]
+    >>> conformance_sample(ts, 3)
+    [2, 0, 4]
+    """
+    count = min(n, len(candidates))
+    if count <= 0:
+        return []
+    values = np.array([[t.temp_mean_c, t.c_rate_p95, t.mean_soc_frac] for t in candidates])
+    spread = max(len(candidates) - 1, 1)
+    ranks = np.column_stack([np.searchsorted(np.sort(v), v) for v in values.T]) / spread
+    picked = [int(np.argmin(np.abs(ranks - 0.5).sum(axis=1)))]
+    distance = np.abs(ranks - ranks[picked[0]]).sum(axis=1)
+    while len(picked) < count:
+        distance[picked] = -1.0
+        picked.append(int(np.argmax(distance)))
+        distance = np.minimum(distance, np.abs(ranks - ranks[picked[-1]]).sum(axis=1))
+    return picked
+
+
+def first_days(duty: Duty, days: int) -> Duty:
+    """The first whole days of a duty (all of it when it is shorter)."""
+    n = min(days * 24 * 60 // duty.step_minutes, duty.steps)
+    return Duty(
+        start_utc=duty.start_utc,
+        step_minutes=duty.step_minutes,
+        cell_soc_frac=duty.cell_soc_frac[: n + 1],
+        temp_c=duty.temp_c[:n],
+        current_a=duty.current_a[:n],
+        capacity_ah=duty.capacity_ah,
+        filled=duty.filled[:n],
+    )
+
+
+def start_state(duty: Duty, pack: Pack, law: SeiLaw) -> FloatArray:
+    """State whose capacity is the one the duty's SOC refers to: lithium lost to the film alone, shape (3,)."""
+    present = min(duty.capacity_ah / pack.capacity_ah, 1.0)
+    if present >= 1.0 - 1e-6:
+        return law.tables.new_state
+    return law.tables.aged_state(lithium_loss_for(law.tables.esoh, present))
+
+
+def daily_run(law: SeiLaw, duty: Duty, pack: Pack, state: FloatArray) -> FloatArray:
+    """State after a duty by daily exposures and projection, a day a period, shape (3,)."""
+    daily = law.exposures(duty, pack)
+    run = law.project(daily[None], np.array([1.0]), np.zeros((1, len(law.multiplier_names))), state[None])
+    return run.state[0]
+
+
+def conformance(duty: Duty, pack: Pack, law: SeiLaw, days: int = 90) -> ConformanceResult:
+    """Run PyBaMM, the kernel and the daily exposures on the same duty and compare capacity.
+
+    Parameters
+    ----------
+    duty
+        Its first `days` are used; its SOC is the truth that currents are balanced to (`models.cell.balanced_current`).
+    pack, law
+        The pack's cell must be the law's.
+    days
+        Length. [d]
+
+    Limits
+    ------
+    Same film and wear laws on both sides: the test is of the reduction (quasi-steady particle, daily nodes, windows), not of
+    the physics. PyBaMM's single-particle model has no electrolyte; harsh days differ from DFN by some 0.3 % of the loss.
+    """
+    part = first_days(duty, days)
+    state = start_state(part, pack, law)
+    tables = law.tables
+    steps = steps_of(part, pack)
+    charge = balanced_current(steps, tables.capacity_frac(state))
+    segments = segments_of(steps)
+    reference = reference_run(law.cell_id, law.law_id, steps, charge, segments, state, tables, law.home)[-1]
+    recursion = kernel_run(steps, charge, segments, state, tables)[-1]
+    daily = daily_run(law, part, pack, state)
+    return _result(part, pack, law, steps, state, daily, recursion, reference)
+
+
+def _result(
+    duty: Duty,
+    pack: Pack,
+    law: SeiLaw,
+    steps: Steps,
+    state: FloatArray,
+    daily: FloatArray,
+    recursion: FloatArray,
+    reference: FloatArray,
+) -> ConformanceResult:
+    t = traits(duty, pack)
+    start, fast, exact, truth = (law.tables.capacity_frac(s) for s in (state, daily, recursion, reference))
+    errors = (100.0 * (fast - truth), 100.0 * (exact - truth))
+    error = max(errors, key=abs)
+    lost = start - truth
+    return ConformanceResult(
+        law_id=law.law_id,
+        parameter_set=law.cell.text("parameter_set"),
+        days=int(steps.day[-1]) + 1,
+        temp_mean_c=t.temp_mean_c,
+        temp_max_c=t.temp_max_c,
+        c_rate_p95=t.c_rate_p95,
+        mean_soc_frac=t.mean_soc_frac,
+        capacity_kernel_frac=fast,
+        capacity_recursion_frac=exact,
+        capacity_pybamm_frac=truth,
+        start_frac=start,
+        error_pp=error,
+        error_of_loss_frac=error / 100.0 / lost if lost > 1e-9 else 0.0,
+        budget_pp=law.parameters.number("conformance_budget_pp"),
+    )
