@@ -90,7 +90,8 @@ def drop_stuck(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list
     length = np.bincount(run)[run] if samples.size else run
     first = np.ones(samples.size, dtype=bool)
     first[1:] = run[1:] != run[:-1]
-    hit = (length >= least) & ~first & (np.abs(current) > small) & np.isfinite(samples.voltage_v)
+    lasting = _run_seconds(samples.time_us, run) >= rule("defects", "stuck_seconds")
+    hit = (length >= least) & lasting & ~first & (np.abs(current) > small) & np.isfinite(samples.voltage_v)
     found += _finding("stuck_record", samples, hit)
     if hit.any():
         unknown = {n: np.where(hit, np.nan, getattr(samples, n)) for n in ("voltage_v", "current_a", "soc_frac")}
@@ -113,6 +114,15 @@ def drop_stuck(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list
         if hit.any():
             samples = replace(samples, soc_frac=np.where(hit, np.nan, samples.soc_frac))
     return samples, found
+
+
+def _run_seconds(time_us: IntArray, run: IntArray) -> FloatArray:
+    """How long the run of each sample lasts, shape (n,). [s]"""
+    if run.shape[0] == 0:
+        return np.zeros(0)
+    start = np.flatnonzero(np.concatenate(([True], run[1:] != run[:-1])))
+    end = np.concatenate((start[1:] - 1, [run.shape[0] - 1]))
+    return ((time_us[end] - time_us[start]) * 1e-6)[run]
 
 
 def mend_odometer(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]]:

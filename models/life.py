@@ -86,6 +86,7 @@ def life_of(
     air: Air,
     consumption_wh_per_km: float,
     step_minutes: int = 60,
+    dated: bool = True,
 ) -> Life:
     """Sessions, duty and readings of one vehicle.
 
@@ -99,12 +100,14 @@ def life_of(
         Gives the air temperature of each step from the beginning of the first step and the number of steps. [°C]
     consumption_wh_per_km
         Turns energy into distance where no odometer is logged. [Wh/km]
+    dated
+        Whether the log bears dates; else the time between its sessions is not real.
     """
     if samples.size:
         samples, runs, found = prepare(samples, pack, rule)
         if runs.index.shape[0] >= 2:
             return _from_samples(
-                samples, runs, found, logged, pack, curve, rule, air, consumption_wh_per_km, step_minutes
+                samples, runs, found, logged, pack, curve, rule, air, consumption_wh_per_km, step_minutes, dated
             )
     else:
         found = []
@@ -129,6 +132,7 @@ def _from_samples(
     air: Air,
     consumption_wh_per_km: float,
     step_minutes: int,
+    dated: bool,
 ) -> Life:
     time = samples.time_us[runs.index]
     first_us, n = grid(int(time[0]), int(time[-1]), step_minutes)
@@ -139,7 +143,7 @@ def _from_samples(
     if inferred:
         samples = replace(samples, soc_frac=counted_soc(samples, runs, pack, rule))
         found = [*found, Finding("soc_inferred", samples.size, stamp(int(time[0])))]
-    sessions = sessions_of_samples(samples, runs, integral, pack, rule, consumption_wh_per_km)
+    sessions = sessions_of_samples(samples, runs, integral, pack, rule, consumption_wh_per_km, dated)
     sessions, unmatched, more = match_logged(sessions, logged, samples, rule)
     sessions = _with_unmatched(sessions, unmatched, samples, pack, rule)
     if inferred:

@@ -32,9 +32,18 @@ def _means(value: FloatArray, first: IntArray, last: IntArray) -> FloatArray:
 
 
 def sessions_of_samples(
-    samples: Samples, runs: Runs, integral: Integral, pack: Pack, rule: Rules, consumption_wh_per_km: float
+    samples: Samples,
+    runs: Runs,
+    integral: Integral,
+    pack: Pack,
+    rule: Rules,
+    consumption_wh_per_km: float,
+    dated: bool = True,
 ) -> list[Session]:
-    """One session a run, and one for each gap across which SOC or odometer changed; in order of their starts."""
+    """One session a run, and one for each gap across which SOC or odometer changed; in order of their starts.
+
+    Where the dates of a log are only assumed (``dated`` false) its gaps mean nothing and yield no session.
+    """
     index, r = runs.index, runs.use.shape[0]
     if r == 0:
         return []
@@ -83,7 +92,8 @@ def sessions_of_samples(
                 flags=tuple(flags),
             )
         )
-    out += _gap_sessions(samples, runs, pack, rule, consumption_wh_per_km)
+    if dated:
+        out += _gap_sessions(samples, runs, pack, rule, consumption_wh_per_km)
     return sorted(out, key=lambda s: (s.start_us, s.end_us, s.kind))
 
 

@@ -221,7 +221,15 @@ def _live(job: _Job, rule: Rules) -> tuple[Life, list[Odometer]]:
         return air_at_steps(job.air_hour, job.air_c, hour.astype(np.float64), job.typical_year, default)
 
     life = life_of(
-        job.samples, job.logged, job.pack, job.curve, rule, air, job.vehicle.consumption_wh_per_km, STEP_MINUTES
+        job.samples,
+        job.logged,
+        job.pack,
+        job.curve,
+        rule,
+        air,
+        job.vehicle.consumption_wh_per_km,
+        STEP_MINUTES,
+        dated="date_assumed" not in job.flags,
     )
     in_service = int(np.datetime64(job.vehicle.in_service_date, "us").astype(np.int64))
     return life, odometer_of(life, job.known_km, in_service, rule)
