@@ -9,8 +9,8 @@ from typing import Any
 
 import duckdb
 import polars as pl
-from models.policies import policies as known_policies
 
+from models.policies import policies as known_policies
 from pipelines.errors import UserError
 from pipelines.ledger import alive, now_utc, read_note
 from pipelines.settings import Settings

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from warehouse.store import Warehouse, open_warehouse
-
 from pipelines.settings import Settings
 from warehouse import checks
+from warehouse.store import Warehouse, open_warehouse
 
 
 @dataclass(frozen=True)

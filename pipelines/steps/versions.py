@@ -7,9 +7,8 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
-from warehouse.store import Warehouse
-
 from pipelines.settings import Settings
+from warehouse.store import Warehouse
 
 # What makes up "the code": a change of any of these files makes the next night compute anew.
 _PACKAGES = ("models", "pipelines")
