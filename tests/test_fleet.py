@@ -165,12 +165,12 @@ def test_laplace_agrees_with_mcmc() -> None:
     step = 0.4 * np.concatenate([np.sqrt(np.diag(fit.covariance)), own_sigma])
     x = np.concatenate([fit.mean, *(fit.vehicles[h.vehicle_id].mean for h in histories)])
     now, kept = log_density(x), []
-    for i in range(30_000):
+    for i in range(12_000):
         new = x + step * rng.standard_normal(x.shape)
         value = log_density(new)
         if np.log(rng.random()) < value - now:
             x, now = new, value
-        if i >= 3000:
+        if i >= 2000:
             kept.append(x[:n].copy())
     chain = np.array(kept)
     sd = np.sqrt(np.diag(fit.covariance))
