@@ -44,13 +44,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; ``stacked`` turns each row into a block on a phone."""
+    """A table; ``stacked`` turns each row into a block on a phone; ``left`` names columns of words beside the first."""
 
     caption: str
     columns: tuple[str, ...]
     groups: tuple[Group, ...]
     stacked: bool = True
     text_columns: int = 1
+    left: tuple[int, ...] = ()
     note: str = ""
 
 

@@ -1,6 +1,6 @@
 """Charts as pure functions: numbers in, one SVG element out. Classes only; ``style.css`` owns every colour.
 
-All charts are drawn 440 units wide, so that their letters stay readable on a phone of 390 px, and carry a title and a
+All charts are drawn 400 units wide, so that their letters stay readable on a phone of 390 px, and carry a title and a
 description for those who cannot see them.
 """
 
@@ -14,7 +14,7 @@ from markupsafe import Markup
 from reports import text as t
 from reports.svg import Drawing, Scale, padded, ticks
 
-WIDTH = 440.0
+WIDTH = 400.0
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,12 @@ def range_bar(
     d = Drawing(chart_id, title, desc, WIDTH, 78)
     bottom = min(0.6, *(x - 0.05 for x in (low, floor) if x is not None))
     top = max(1.0, high + 0.01)
-    s = Scale(bottom, top, 10, WIDTH - 14)
+    s = Scale(bottom, top, 22, WIDTH - 26)
     d.rect(s(bottom), 30, s(top) - s(bottom), 10, "track", 5)
     d.rect(s(low), 30, s(high) - s(low), 10, "band", 5)
     if floor is not None:
         d.line(s(floor), 22, s(floor), 48, "floor")
-        d.text(s(floor), 16, floor_label, "note", "middle" if s(floor) > 70 else "start")
+        d.text(s(floor), 16, floor_label, "note", "middle" if s(floor) > 60 else "start")
     d.circle(s(value), 35, 7, "dot")
     marks = [v for v in ticks(bottom, top, 5) if bottom <= v <= top]
     _x_axis(d, s, 66, marks, [t.percent(v) for v in marks])
@@ -167,7 +167,7 @@ def paired_differences(
     for i, r in enumerate(rows):
         y = top + step * i + 27
         strong = " strong" if r.strong else ""
-        d.text(14, y - 11, _clip_label(r.label, 62), f"label{strong}")
+        d.text(14, y - 11, _clip_label(r.label, 54), f"label{strong}")
         d.rect(sx(r.low), y - 3, sx(r.high) - sx(r.low), 6, f"span{strong}", 3)
         d.circle(sx(r.value), y, 5, f"dot{strong}" if r.strong else "dot2")
     return d.render()
@@ -183,7 +183,7 @@ def breach_bars(chart_id: str, rows: Sequence[Interval], title: str, desc: str) 
     for i, r in enumerate(rows):
         y = top + step * i + 26
         strong = " strong" if r.strong else ""
-        d.text(14, y - 10, _clip_label(r.label, 62), f"label{strong}")
+        d.text(14, y - 10, _clip_label(r.label, 54), f"label{strong}")
         d.rect(sx(0), y - 4, sx(full) - sx(0), 8, "track", 4)
         d.rect(sx(0), y - 4, sx(r.value) - sx(0), 8, f"bar{strong}", 4)
         d.line(sx(r.low), y, sx(r.high), y, "whisker")
@@ -231,7 +231,7 @@ def frontier_scatter(chart_id: str, dots: Sequence[Dot], title: str, desc: str, 
         d.line(sx(p.x), sy(p.low), sx(p.x), sy(p.high), "whisker")
     for i, p in enumerate(dots):
         d.circle(sx(p.x), sy(p.y), 8, "dot" if p.strong else "dot2", f"{i + 1} {p.label}")
-        d.text(sx(p.x), sy(p.y) + 3.5, str(i + 1), "index", "middle")
+        d.text(sx(p.x), sy(p.y) + 3.5, str(i + 1), "index strong" if p.strong else "index", "middle")
     return d.render()
 
 
@@ -264,7 +264,7 @@ def histogram(
 
 
 def period_bars(chart_id: str, rows: Sequence[Interval], title: str, desc: str, y_label: str) -> Markup:
-    """Expected amounts by period as columns with their intervals (label every fourth period)."""
+    """Expected amounts by period as columns with their intervals; of many quarters the first of a year is named."""
     d = Drawing(chart_id, title, desc, WIDTH, 220)
     left, right, top, bottom = 60.0, WIDTH - 10, 30.0, 176.0
     top_value = max([r.high for r in rows] + [r.value for r in rows] + [0.0]) or 1.0
@@ -273,12 +273,35 @@ def period_bars(chart_id: str, rows: Sequence[Interval], title: str, desc: str, 
     for v in ticks(0.0, top_value, 4):
         d.line(left, sy(v), right, sy(v), "grid")
         d.text(left - 6, sy(v) + 4, t.number(v, 0 if top_value >= 8 else 1 if top_value >= 0.8 else 2), "tick", "end")
-    every = max(1, -(-len(rows) // 6))
     for i, r in enumerate(rows):
         x = left + width * i
         d.rect(x + width * 0.18, sy(r.value), width * 0.64, bottom - sy(r.value), "bar strong")
         d.line(x + width / 2, sy(r.low), x + width / 2, sy(r.high), "whisker")
-        if i % every == 0:
-            d.text(x + width / 2, bottom + 17, r.label, "tick", "middle")
+        if r.label.endswith("Q1") or len(rows) <= 6:
+            d.text(x + width / 2, bottom + 17, r.label if len(rows) <= 6 else r.label[:-2], "tick", "middle")
     d.text(8, 14, y_label, "note")
+    return d.render()
+
+
+def age_scatter(
+    chart_id: str, dots: Sequence[Reading], floors: Sequence[float], title: str, desc: str, x_label: str
+) -> Markup:
+    """Capacity [1] of many vehicles against age, with the contracts' floors."""
+    d = Drawing(chart_id, title, desc, WIDTH, 230)
+    left, right, top, bottom = 44.0, WIDTH - 14, 16.0, 176.0
+    levels = [p.value for p in dots] + list(floors)
+    low, high = min([0.68, *levels]) - 0.02, max([1.0, *levels]) + 0.01
+    sx = Scale(0.0, max([p.age_years for p in dots] + [1.0]) * 1.04, left, right)
+    sy = Scale(low, high, bottom, top)
+    for v in ticks(low, high, 5):
+        d.line(left, sy(v), right, sy(v), "grid")
+        d.text(left - 6, sy(v) + 4, t.percent(v), "tick", "end")
+    for floor in floors:
+        d.line(left, sy(floor), right, sy(floor), "floor")
+        d.text(right, sy(floor) - 5, f"warranty limit {t.percent(floor)}", "note", "end")
+    for p in dots:
+        d.circle(sx(p.age_years), sy(p.value), 3, "dot3")
+    marks = ticks(0.0, sx.high, 6)
+    _x_axis(d, sx, bottom + 18, marks, [t.number(v, 0 if marks[-1] >= 3 else 1) for v in marks])
+    d.text((left + right) / 2, bottom + 40, x_label, "note", "middle")
     return d.render()

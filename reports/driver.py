@@ -8,7 +8,7 @@ from reports import text as t
 from reports.blocks import Cell, Detail, Fact, Figure, Group, Page, Row, Section, Table, plain_table
 from reports.driver_basis import unknown_section
 from reports.driver_cover import habits_section, resale_section, warranty_section
-from reports.driver_now import headline, notices, now_section
+from reports.driver_now import headline, headline_figure, notices, now_section
 from reports.policies_view import (
     GROUPS,
     REFERENCE,
@@ -53,6 +53,7 @@ def driver_page(v: VehicleData) -> Page:
         lead=lead,
         sections=sections,
         notices=notices(v),
+        figures=(headline_figure(v),),
         footer=(
             f"Fadecast · car {v.vehicle.vehicle_id} · data up to {last}. Ranges hold in 8 of 10 cases, as far as the"
             " models are right. This report is neither a diagnosis nor an appraisal nor legal advice.",
@@ -77,7 +78,7 @@ def _recommended_section(v: VehicleData, options: tuple[Option, ...]) -> Section
     elif chosen.horizon is not None:
         heading = difference_heading(chosen.horizon.diff_p10_pp, chosen.horizon.diff_p90_pp)
         items.append(
-            f"Wear: {chosen.wear} after {years} years ({chosen.wear_range}). {heading}"
+            f"Wear: {chosen.wear} points after {years} years ({chosen.wear_range}). {heading}"
             + (" to a car that exports nothing." if heading == "No clear difference" else ".")
         )
     if chosen.value is not None and chosen.policy_id != BASELINE_POLICY:
@@ -129,10 +130,9 @@ def _export_section(v: VehicleData) -> Section:
     if s.export_cost_pp is None or s.export_cost_low_pp is None or s.export_cost_high_pp is None:
         return Section("export", title, lead="Its share of the wear could not be computed.", facts=tuple(facts))
     unclear = s.export_cost_low_pp <= 0 <= s.export_cost_high_pp
-    amount = f"{t.points(s.export_cost_pp, 2)} points of capacity"
-    span = t.points_range(s.export_cost_low_pp, s.export_cost_high_pp, 2)
-    lead = f"No clear difference: {amount} ({span})." if unclear else f"{amount} ({span})."
-    facts.insert(0, Fact("Wear by export", f"{t.points(s.export_cost_pp, 2)} points", span, "of capacity, so far"))
+    amount = f"{t.number(s.export_cost_pp, 1)} points of capacity"
+    span = t.number_range(s.export_cost_low_pp, s.export_cost_high_pp, 1)
+    lead = f"No clear difference: {amount}, range {span}." if unclear else f"About {amount}, range {span}."
     return Section(
         "export",
         title,
@@ -156,7 +156,6 @@ def _row(o: Option) -> Row:
     return Row(
         (
             Cell(o.label, "recommended" if o.recommended else ""),
-            Cell(o.wear_eight, o.wear_eight_range),
             Cell(o.wear, o.wear_range),
             Cell(o.saved),
             Cell(o.cover),
@@ -169,14 +168,14 @@ def _table(caption: str, options: list[Option], columns: tuple[str, ...]) -> Tab
     groups = tuple(
         Group(g, tuple(_row(o) for o in options if o.group == g)) for g in GROUPS if any(o.group == g for o in options)
     )
-    return Table(caption, columns, groups)
+    return Table(caption, columns, groups, stacked=False)
 
 
 def _policies_section(v: VehicleData, options: tuple[Option, ...]) -> Section:
     years = horizon_years(v)
     shown = [o for o in options if not o.capped or o.recommended]
     rest = [o for o in options if o.capped and not o.recommended]
-    columns = ("Setting", "Extra wear, 8 years", f"Extra wear, {years} years", "Saved a year", "Warranty left")
+    columns = ("Setting", f"Extra wear in {years} years", "Saved a year", "Warranty left")
     rows = [
         charts.Interval(o.label, o.horizon.diff_p10_pp, o.horizon.diff_p50_pp, o.horizon.diff_p90_pp, o.recommended)
         for o in shown
@@ -200,6 +199,7 @@ def _policies_section(v: VehicleData, options: tuple[Option, ...]) -> Section:
     details: list[Detail] = []
     if rest:
         details.append(Detail("Settings with limits", tables=(_table("The same with a limit.", rest, columns),)))
+    details.append(_eight_detail(options))
     details.append(_energy_detail(options))
     return Section(
         "settings",
@@ -215,6 +215,20 @@ def _policies_section(v: VehicleData, options: tuple[Option, ...]) -> Section:
         ),
         details=tuple(details),
     )
+
+
+def _eight_detail(options: tuple[Option, ...]) -> Detail:
+    year = next((o.eight.year for o in options if o.eight is not None), 0)
+    body = tuple(
+        Row(
+            (Cell(o.label), Cell(o.wear_eight, o.wear_eight_range), Cell(o.breach, o.breach_range)),
+            strong=o.recommended,
+        )
+        for o in options
+    )
+    columns = ("Setting", f"Extra wear, {year} years", "Chance of a breach")
+    table = Table("Ranges: 8 of 10 cases for wear, over the models for the chance.", columns, (Group("", body),), False)
+    return Detail(f"After {year} years, and the chance of a breach", tables=(table,))
 
 
 def _energy_detail(options: tuple[Option, ...]) -> Detail:

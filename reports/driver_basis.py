@@ -9,9 +9,9 @@ from reports.blocks import Detail, Section, plain_table
 from reports.rows import ConformanceRow, FitRow, VehicleData
 
 STANDINGS = {
-    "measured": "measured: from readings of this battery",
-    "inferred": "inferred: use worked out from energy, no reading of the battery",
-    "prior_only": "prior only: what is known of its type, nothing from this car",
+    "measured": "readings of this battery",
+    "inferred": "use inferred from energy, no reading of this battery",
+    "prior_only": "what is known of its type (prior only), nothing measured on this car",
 }
 FIELDS = {
     "cell_id": "kind of cells",
@@ -125,7 +125,7 @@ def unknown_section(v: VehicleData) -> Section:
     errors = law_errors(law_ids, v.law_labels, v.fits, v.conformance)
     assumed = assumed_words(v.vehicle.assumed + (v.home.assumed if v.home else ()))
     items = [
-        f"Standing of this page: {STANDINGS.get(s.standing, t.words(s.standing))}.",
+        f"What this page rests on: {STANDINGS.get(s.standing, t.words(s.standing))}.",
         f"Assumed, nobody measured or stated them: {t.listing(assumed)}."
         if assumed
         else "Nothing of this car is assumed.",

@@ -14,6 +14,7 @@ TEMP_LABELS = ("below 0 °C", "0–10 °C", "10–20 °C", "20–30 °C", "above
 SCHEDULE_WORDS = {"single": "one test, at the end", "yearly": "a test every year", "quarterly": "a test every quarter"}
 CHART_ROWS = 6
 SCENARIO_YEARS = (1, 3, 5, 8, 10)
+SHOWN_YEAR = 5
 
 
 def _now_option(options: tuple[Option, ...]) -> Option | None:
@@ -80,7 +81,8 @@ def _km_fact(label: str, km: float, low: float, high: float, note: str) -> Fact:
 
 
 def _breach_figure(options: tuple[Option, ...]) -> Figure:
-    shown = [o for o in options if o.warranty is not None and (not o.capped or o.recommended)][: CHART_ROWS + 1]
+    plain = [o for o in options if o.warranty is not None and not o.capped and not o.recommended][:CHART_ROWS]
+    shown = plain + [o for o in options if o.warranty is not None and o.recommended]
     rows = [
         charts.Interval(
             o.label,
@@ -210,7 +212,7 @@ def resale_section(v: VehicleData, options: tuple[Option, ...]) -> Section:
                     diff,
                 )
             )
-    last = years[-1]
+    last = max((y for y in years if y <= SHOWN_YEAR), default=years[-1])
     base = next((x for x in v.values if x.policy_id == BASELINE_POLICY and x.year == last), None)
     pick = next((x for x in v.values if x.policy_id == wanted[-1] and x.year == last), None)
     lead = "" if base is None else f"About {t.money(base.value_money, base.currency)} in {last} years without export"

@@ -50,12 +50,12 @@ def headline(v: VehicleData) -> tuple[str, str]:
     )
 
 
-def now_section(v: VehicleData, last: str) -> Section:
-    """The battery today, with its interval, and the years ahead if all goes on as now."""
+def headline_figure(v: VehicleData) -> Figure:
+    """Today's capacity on a scale, beside the warranty's limit."""
     s, floor = v.state, v.contract.floor_frac if v.contract else None
     span = t.percent_range(s.soh_low_frac, s.soh_high_frac)
     floor_label = "warranty limit" if floor is not None else ""
-    bar = charts.range_bar(
+    chart = charts.range_bar(
         "now",
         s.soh_frac,
         s.soh_low_frac,
@@ -66,11 +66,21 @@ def now_section(v: VehicleData, last: str) -> Section:
         + (f"; warranty limit {t.percent(floor)}." if floor is not None else "."),
         floor_label,
     )
+    return Figure(chart)
+
+
+def now_section(v: VehicleData, last: str) -> Section:
+    """The battery today, with its interval, and the years ahead if all goes on as now."""
+    s = v.state
     facts = [
-        Fact("Capacity today", f"about {t.percent(s.soh_frac)}", span, "of the capacity when new"),
         Fact("Age", t.years(s.age_years), "", f"in service since {t.day(v.vehicle.in_service_date)}"),
         _distance(v),
-        Fact("Readings of this battery", t.number(s.own_readings), "", "each between two long rests"),
+        Fact(
+            "Readings of this battery",
+            t.number(s.own_readings) if s.own_readings else "none yet",
+            "",
+            "each between two long rests" if s.own_readings else "a reading needs two long rests",
+        ),
     ]
     own_count = [r for r in v.readings if r.bms_reported]
     if own_count:
@@ -82,16 +92,13 @@ def now_section(v: VehicleData, last: str) -> Section:
                 f"last of {t.number(len(own_count))}; its maker's figure, no measurement of ours",
             )
         )
-    figures = [Figure(bar)]
     fan = _fan(v)
-    if fan is not None:
-        figures.append(fan)
     return Section(
         "now",
         "Your battery now",
         lead=_comparison(v) or "",
         facts=tuple(facts),
-        figures=tuple(figures),
+        figures=(fan,) if fan is not None else (),
         details=(
             Detail(
                 "Where this comes from",

@@ -14,6 +14,7 @@ from reports.fleet_risk import AT_RISK_FRAC, answers, risk_table, risks_of
 from reports.rows_fleet import FleetData, KpiRow
 
 TOP = 25
+MOST_DOTS = 400
 PAGES = (
     ("index.html", "Fleet"),
     ("vehicles.html", "All vehicles"),
@@ -165,8 +166,9 @@ def _kpi_section(data: FleetData) -> Section:
 
 
 def _capacity_section(data: FleetData) -> Section:
-    edges = [0.60 + 0.02 * i for i in range(23)]
     soh = [v.state.soh_frac for v in data.vehicles]
+    first = int(min([0.76, *soh]) * 50) / 50
+    edges = [round(first + 0.02 * i, 2) for i in range(int(max([1.0, *soh]) * 50 - first * 50 + 1.5) + 1)]
     counts = [0] * (len(edges) - 1)
     for x in soh:
         i = min(max(int((x - edges[0]) / 0.02 + 1e-9), 0), len(counts) - 1)
@@ -203,8 +205,9 @@ def _capacity_section(data: FleetData) -> Section:
                     "capacity over capacity as new",
                     floors[0] if len(floors) == 1 else None,
                 ),
-                "Vehicles by capacity today. Prior-only vehicles stand at the middle of their type's range.",
+                "Vehicles by capacity today. Those not measured stand at the middle of their type's range.",
             ),
+            _age_figure(data, floors),
         )
         if soh
         else (),
@@ -222,6 +225,24 @@ def _capacity_section(data: FleetData) -> Section:
                 body,
             ),
         ),
+    )
+
+
+def _age_figure(data: FleetData, floors: list[float]) -> Figure:
+    step = -(-len(data.vehicles) // MOST_DOTS)
+    shown = data.vehicles[::step]
+    dots = [charts.Reading(v.state.age_years, v.state.soh_frac, 0.0) for v in shown]
+    some = f" {len(dots)} of {len(data.vehicles)} shown." if step > 1 else ""
+    return Figure(
+        charts.age_scatter(
+            "age",
+            dots,
+            floors,
+            "Capacity against age",
+            f"{t.plural(len(dots), 'vehicle')}; the dashed line is the warranty's limit.",
+            "years in service",
+        ),
+        f"Capacity today by age, one dot a vehicle.{some}",
     )
 
 

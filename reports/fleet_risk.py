@@ -111,8 +111,8 @@ def _due_to_export(data: FleetData, known: list[Risk]) -> Fact:
     return Fact(
         title,
         f"Wear: {t.number(fade, 2, plus=True)} breaches over the {t.plural(len(export), 'vehicle')} that export.",
-        f"Virtual kilometres: {t.number(cover, 2, plus=True)} (shorter cover finds fewer). Against smart charging without"
-        " export, so their way of charging is in it.",
+        f"Virtual kilometres: {t.number(cover, 2, plus=True)} (shorter cover finds fewer). Compared with smart charging"
+        " without export, so their way of charging is in it.",
     )
 
 
@@ -227,4 +227,6 @@ def risk_table(risks: tuple[Risk, ...], top: int, driver_folder: str = "../drive
     caption = (
         "Going on as today, under each vehicle's own contract, tests once a year (assumed); small print: 80 % range"
     )
-    return Table(f"{caption} of capacity, range over the models of a chance.", columns, (Group("", tuple(body)),))
+    return Table(
+        f"{caption} of capacity, range over the models of a chance.", columns, (Group("", tuple(body)),), left=(3, 8)
+    )

@@ -97,7 +97,7 @@ def difference_heading(low_pp: float, high_pp: float) -> str:
 
 
 def _points(row: ForecastRow | None) -> str:
-    return t.UNKNOWN if row is None else f"{t.points(row.diff_p50_pp)} points"
+    return t.UNKNOWN if row is None else t.points(row.diff_p50_pp)
 
 
 def _range(row: ForecastRow | None) -> str:

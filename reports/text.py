@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 NBSP = "\u00a0"
 MINUS = "\u2212"
-DASH = "\u2013"
+DASH = "\u2013\u2060"  # an en dash that does not break the line
 UNKNOWN = "not known"
 SYMBOLS = {
     "EUR": "€",

@@ -14,9 +14,18 @@ from reports import rows_fleet as rf
 AS_OF = date(2025, 3, 31)
 LAWS = {"sei_ec": "SEI, reaction limited", "sei_interstitial": "SEI, interstitial", "nmc_power": "Schmalstieg 2014"}
 CONTRACT = Contract(
-    "common_oem_70", "Common battery warranty: 70 %, 8 years or 160,000 km", 0.7, 8.0, 160_000.0, "soh", None, None, None,
-    "UN GTR 22, para 32", "seen",
-)  # fmt: skip
+    "common_oem_70",
+    "Common battery warranty: 70 %, 8 years or 160,000 km",
+    0.7,
+    8.0,
+    160_000.0,
+    "soh",
+    None,
+    None,
+    None,
+    "UN GTR 22, para 32",
+    "seen",
+)
 _POLICIES = (
     ("as_driven", "As until now", "as_driven", 1.0, 0.0),
     ("no_export_smart", "No export, charged just in time", "none", 0.0, 0.0),
@@ -55,20 +64,68 @@ def vehicle(i: int, standing: str = "measured", export: bool = True, label: str 
     km = 13_000 * age
     exported = 900.0 * age if export else 0.0
     v = Vehicle(
-        name, "demo_nmc_60", "nmc811_lgm50", 62.0, 58.0, 58.0, date(2022, 3, 1), date(2022, 5, 1), "DE", "common_oem_70",
-        165.0, 185.0, f"h{i:012x}", "1.0", 38_000.0, "EUR", cohort, ("list_price_money", "consumption_wh_per_km"),
-    )  # fmt: skip
+        name,
+        "demo_nmc_60",
+        "nmc811_lgm50",
+        62.0,
+        58.0,
+        58.0,
+        date(2022, 3, 1),
+        date(2022, 5, 1),
+        "DE",
+        "common_oem_70",
+        165.0,
+        185.0,
+        f"h{i:012x}",
+        "1.0",
+        38_000.0,
+        "EUR",
+        cohort,
+        ("list_price_money", "consumption_wh_per_km"),
+    )
     home = Home(
-        v.home_id, "DE", "Europe/Berlin", "tou_de", "v2h_10", "load1", "price1", "air1", "DE", 3500.0, 6.0,
+        v.home_id,
+        "DE",
+        "Europe/Berlin",
+        "tou_de",
+        "v2h_10",
+        "load1",
+        "price1",
+        "air1",
+        "DE",
+        3500.0,
+        6.0,
         ("annual_load_kwh",),
-    )  # fmt: skip
+    )
     state = r.StateRow(
-        name, soh, soh - spread, soh + spread, standing, datetime(2025, 3, 31, 21, 40),
-        26 if standing == "measured" else 0, 2 if standing == "measured" else 0, exported, exported / 3,
-        exported * 1000 / 185, km, km - 900, km + 900, age, 0.31 * age if export else 0.0,
-        0.1 * age if export else 0.0, 0.7 * age if export else 0.0, 0.62, 0.08, 0.31, 61.0, 0.4, 0.12, 0.35,
-        "stands aside: fewer than 20 vehicles", "24 capacity readings of the car; laws sei_ec 1-ab; 2000 draws",
-    )  # fmt: skip
+        name,
+        soh,
+        soh - spread,
+        soh + spread,
+        standing,
+        datetime(2025, 3, 31, 21, 40),
+        26 if standing == "measured" else 0,
+        2 if standing == "measured" else 0,
+        exported,
+        exported / 3,
+        exported * 1000 / 185,
+        km,
+        km - 900,
+        km + 900,
+        age,
+        0.31 * age if export else 0.0,
+        0.1 * age if export else 0.0,
+        0.7 * age if export else 0.0,
+        0.62,
+        0.08,
+        0.31,
+        61.0,
+        0.4,
+        0.12,
+        0.35,
+        "stands aside: fewer than 20 vehicles",
+        "24 capacity readings of the car; laws sei_ec 1-ab; 2000 draws",
+    )
     forecasts, members, warranties, values, settings = [], [], [], [], []
     for k, (p, _, ex, wear, saved) in enumerate(_POLICIES):
         wear = wear * (0.8 + 0.4 * float(g.random())) * (1.0 if p != "as_driven" or export else 0.6)
@@ -78,9 +135,22 @@ def vehicle(i: int, standing: str = "measured", export: bool = True, label: str 
             mid = soh - 0.016 * y**0.9 - d / 100
             s = spread + 0.006 * y
             forecasts.append(
-                r.ForecastRow(name, p, y, mid - 1.3 * s, mid - 0.6 * s, mid, mid + 0.6 * s, mid + 1.2 * s,
-                              d - w, d, d + w, 0.8, "24 capacity readings; 3 laws; 2000 draws")
-            )  # fmt: skip
+                r.ForecastRow(
+                    name,
+                    p,
+                    y,
+                    mid - 1.3 * s,
+                    mid - 0.6 * s,
+                    mid,
+                    mid + 0.6 * s,
+                    mid + 1.2 * s,
+                    d - w,
+                    d,
+                    d + w,
+                    0.8,
+                    "24 capacity readings; 3 laws; 2000 draws",
+                )
+            )
         members += [
             r.MemberRow(name, p, law, years, soh - 0.16, wear * f, 0.1, 0.33)
             for law, f in (("sei_ec", 0.6), ("sei_interstitial", 0.2), ("nmc_power", 2.0))
@@ -89,27 +159,75 @@ def vehicle(i: int, standing: str = "measured", export: bool = True, label: str 
         for contract in ("common_oem_70", "common_oem_70_virtual_km"):
             for schedule, f in (("quarterly", 1.3), ("single", 0.8), ("yearly", 1.0)):
                 warranties.append(
-                    r.WarrantyRow(name, contract, p, schedule, breach * f, breach * 0.3, min(1.0, breach * 2.1), breach * 0.7,
-                                  4.2, wear, wear * 0.5, wear * 1.4, 8 - age, 0.2 * ("virtual" in contract),
-                                  0.02 * wear, -0.001, 5 * exported, 0.003, "test error assumed")
-                )  # fmt: skip
+                    r.WarrantyRow(
+                        name,
+                        contract,
+                        p,
+                        schedule,
+                        breach * f,
+                        breach * 0.3,
+                        min(1.0, breach * 2.1),
+                        breach * 0.7,
+                        4.2,
+                        wear,
+                        wear * 0.5,
+                        wear * 1.4,
+                        8 - age,
+                        0.2 * ("virtual" in contract),
+                        0.02 * wear,
+                        -0.001,
+                        5 * exported,
+                        0.003,
+                        "test error assumed",
+                    )
+                )
         for y in range(years + 1):
             value = 38_000 * 0.8 ** (age + y)
             values.append(
-                r.ValueRow(name, p, y, value, value * 0.7, value * 1.25, -9.0 * wear * y / 10, -30.0 * wear * y / 10, 0.0,
-                           saved, 0.012 if saved else None, 0.0 if saved else None, 0.04 if saved else None, "EUR",
-                           "scenario, never an appraisal")
-            )  # fmt: skip
+                r.ValueRow(
+                    name,
+                    p,
+                    y,
+                    value,
+                    value * 0.7,
+                    value * 1.25,
+                    -9.0 * wear * y / 10,
+                    -30.0 * wear * y / 10,
+                    0.0,
+                    saved,
+                    0.012 if saved else None,
+                    0.0 if saved else None,
+                    0.04 if saved else None,
+                    "EUR",
+                    "scenario, never an appraisal",
+                )
+            )
         settings.append(
-            r.PolicyRow(name, p, 0.0 if ex == "none" else 900.0, 300.0, 60.0 + 5 * k, 0.6, 1200.0 - saved, 12.0, 9.5, 3.0,
-                        0.43 if p.startswith("evening_peak_") else None,
-                        "not below 60 % charge" if p.startswith("evening_peak_") else None, "EUR", 0.11,
-                        p == "evening_peak_floor_60", "Evening peak: saves 190 EUR a year" if "floor" in p else "sources")
-        )  # fmt: skip
+            r.PolicyRow(
+                name,
+                p,
+                0.0 if ex == "none" else 900.0,
+                300.0,
+                60.0 + 5 * k,
+                0.6,
+                1200.0 - saved,
+                12.0,
+                9.5,
+                3.0,
+                0.43 if p.startswith("evening_peak_") else None,
+                "not below 60 % charge" if p.startswith("evening_peak_") else None,
+                "EUR",
+                0.11,
+                p == "evening_peak_floor_60",
+                "Evening peak: saves 190 EUR a year" if "floor" in p else "sources",
+            )
+        )
     readings = tuple(
-        r.ReadingRow(name, 60.0 * (j + 1), "ocv_anchored", float(1 - 0.0009 * 6 * j * 0.3 + 0.006 * g.normal()), 0.011, False)
+        r.ReadingRow(
+            name, 60.0 * (j + 1), "ocv_anchored", float(1 - 0.0009 * 6 * j * 0.3 + 0.006 * g.normal()), 0.011, False
+        )
         for j in range(24 if standing == "measured" else 0)
-    )  # fmt: skip
+    )
     return r.VehicleData(
         vehicle=v,
         state=state,
@@ -128,9 +246,16 @@ def vehicle(i: int, standing: str = "measured", export: bool = True, label: str 
         conformance=conformance(),
         residuals=residuals(),
         sessions=r.SessionCounts(
-            410, 220, 180 if export else 0, 90, 310 if standing == "inferred" else 0,
-            200 if standing == "inferred" else 0, 0, datetime(2024, 4, 1, 6), datetime(2025, 3, 31, 21, 40),
-        ),  # fmt: skip
+            410,
+            220,
+            180 if export else 0,
+            90,
+            310 if standing == "inferred" else 0,
+            200 if standing == "inferred" else 0,
+            0,
+            datetime(2024, 4, 1, 6),
+            datetime(2025, 3, 31, 21, 40),
+        ),
         habits=r.Habits((120, 900, 2500, 3200, 2040), (300, 2100, 3900, 2000, 460), 8100, 660, 8760),
         sources=(("House load and solar", "2016"), ("Prices", "2015–2024"), ("Air temperature", "a typical year")),
         law_labels=LAWS,
@@ -152,10 +277,26 @@ def fits(cohort: str) -> tuple[r.FitRow, ...]:
 def conformance() -> tuple[r.ConformanceRow, ...]:
     """Two runs through PyBaMM."""
     return tuple(
-        r.ConformanceRow(f"s{j}", f"v{j:012x}", "evening_peak", law, "OKane2022", 14.2, 31.0, 0.21, 0.6, 90.0,
-                         0.98765, 0.98771, -0.006 - 0.001 * j, -0.005, 0.1, True)
+        r.ConformanceRow(
+            f"s{j}",
+            f"v{j:012x}",
+            "evening_peak",
+            law,
+            "OKane2022",
+            14.2,
+            31.0,
+            0.21,
+            0.6,
+            90.0,
+            0.98765,
+            0.98771,
+            -0.006 - 0.001 * j,
+            -0.005,
+            0.1,
+            True,
+        )
         for j, law in enumerate(("sei_ec", "sei_interstitial"))
-    )  # fmt: skip
+    )
 
 
 def residuals() -> tuple[r.ResidualRow, ...]:
@@ -169,29 +310,62 @@ def fleet(n: int = 40, export: bool = True) -> rf.FleetData:
     vehicles = tuple(vehicle(i, standings[i % 5], export) for i in range(n))
     cohorts = sorted({v.vehicle.cohort_id for v in vehicles})
     claims = tuple(
-        rf.ClaimsRow(c, "common_oem_70", p, f"{2025 + q // 4}Q{q % 4 + 1}", 0.05 * (1 + q * f / 9), 0.0, 0.3, 0.04, 0.0,
-                     0.25, 260.0 * (1 + q * f / 9), 0.0, 1800.0, 9000.0 + 300 * q, "USD", n // 2, 0.04, "yearly tests")
+        rf.ClaimsRow(
+            c,
+            "common_oem_70",
+            p,
+            f"{2025 + q // 4}Q{q % 4 + 1}",
+            0.05 * (1 + q * f / 9),
+            0.0,
+            0.3,
+            0.04,
+            0.0,
+            0.25,
+            260.0 * (1 + q * f / 9),
+            0.0,
+            1800.0,
+            9000.0 + 300 * q,
+            "USD",
+            n // 2,
+            0.04,
+            "yearly tests",
+        )
         for c in cohorts
         for p, f in (("as_driven", 1.0), ("no_export_smart", 0.8), ("arbitrage", 1.4))
         for q in range(40)
-    )  # fmt: skip
+    )
     frontier = tuple(
-        rf.FrontierRow(c, p, n // 2, saved, 0.0 if ex == "none" else 900.0, wear * 0.5 - 0.1, wear, wear * 1.6 + 0.1,
-                       0.03 + 0.02 * wear, 0.43 if p.startswith("evening_peak_") else None, "EUR")
+        rf.FrontierRow(
+            c,
+            p,
+            n // 2,
+            saved,
+            0.0 if ex == "none" else 900.0,
+            wear * 0.5 - 0.1,
+            wear,
+            wear * 1.6 + 0.1,
+            0.03 + 0.02 * wear,
+            0.43 if p.startswith("evening_peak_") else None,
+            "EUR",
+        )
         for c in cohorts
         for p, _, ex, wear, saved in _POLICIES
-    )  # fmt: skip
+    )
     compliance = tuple(
         rf.ComplianceRow("demo_nmc_60.1.0", p, w, f, n, 0.97, 0.9, 1.0, 0.94, "UN GTR 22")
         for p in ("as_driven", "no_export_smart")
         for w, f in (("five_years", 0.8), ("eight_years", 0.7))
     )
     kpi = [
-        ("vehicles", n, None, None, "vehicles"), ("vehicles_measured", 24, None, None, "vehicles"),
-        ("vehicles_inferred", 8, None, None, "vehicles"), ("vehicles_prior_only", 8, None, None, "vehicles"),
-        ("soh_median", 0.912, 0.88, 0.95, "1"), ("export_kwh_so_far", 31_240.0, None, None, "kWh"),
-        ("expected_breaches_as_driven", 2.31, 0.0, 5.0, "vehicles"), ("v2h_effect_pp", 1.31, -0.2, 3.1, "pp"),
-    ]  # fmt: skip
+        ("vehicles", n, None, None, "vehicles"),
+        ("vehicles_measured", 24, None, None, "vehicles"),
+        ("vehicles_inferred", 8, None, None, "vehicles"),
+        ("vehicles_prior_only", 8, None, None, "vehicles"),
+        ("soh_median", 0.912, 0.88, 0.95, "1"),
+        ("export_kwh_so_far", 31_240.0, None, None, "kWh"),
+        ("expected_breaches_as_driven", 2.31, 0.0, 5.0, "vehicles"),
+        ("v2h_effect_pp", 1.31, -0.2, 3.1, "pp"),
+    ]
     return rf.FleetData(
         as_of_day=AS_OF,
         vehicles=vehicles,
