@@ -194,9 +194,9 @@ def dispatch(
     def run(first: int, start_kwh: float) -> float:
         spill[:] = 0
         return run_policy(
-            first, prepared.blocks, prepared.need_kwh, prepared.sun_after_kwh, prepared.cheap, prepared.dear,
-            year.plugged, year.drive_kwh, year.away_charge_kwh, year.outage, prepared.resid_kw, prepared.sun_kwh,
-            prepared.full_kwh, year.import_money_per_kwh, year.peak, start_kwh, knobs, CHARGING_CODES[policy.charging],
+            first, prepared.blocks, prepared.need_kwh, prepared.sun_after_kwh, prepared.grid_after_kwh,
+            prepared.cheap, prepared.dear, year.plugged, year.drive_kwh, year.away_charge_kwh, year.outage,
+            prepared.resid_kw, prepared.sun_kwh, prepared.full_kwh, year.import_money_per_kwh, year.peak, start_kwh, knobs, CHARGING_CODES[policy.charging],
             EXPORT_CODES[policy.export], spd, energy, drive, away, charge, export, spill,
         )  # fmt: skip
 

@@ -21,8 +21,8 @@ class Blocks:
         Begin, end, window and whether the car leaves at the end, shape (b, 4).
     need_kwh
         What a window must hand to the driving after it, shape (windows,). [kWh]
-    sun_after_kwh
-        Sun that the house leaves over, from a block's end to the end of its window, shape (b,). [kWh]
+    sun_after_kwh, grid_after_kwh
+        What surplus sun, and what full power, can bring from a block's end to its window's end, shape (b,). [kWh]
     cheap, dear
         Steps sorted within each block: cheapest first, the latest of equals; dearest first, the earliest of equals.
     resid_kw
@@ -34,6 +34,7 @@ class Blocks:
     blocks: IntArray
     need_kwh: FloatArray
     sun_after_kwh: FloatArray
+    grid_after_kwh: FloatArray
     cheap: IntArray
     dear: IntArray
     resid_kw: FloatArray
@@ -124,8 +125,7 @@ def prepare(year: RepresentativeYear, charger: Charger) -> Blocks:
         resid = np.where(year.outage, year.load_kw, np.maximum(year.load_kw - year.pv_kw, 0.0))
         windows = find_windows(year.plugged)
         blocks = cut_blocks(windows, spd, n)
-        sums = np.concatenate([[0.0], np.cumsum(sun)])
-        sun_after = sums[windows[blocks[:, 2], 1]] - sums[blocks[:, 1]] if len(blocks) else np.zeros(0)
+        sun_after, grid_after = (_after(kwh, windows, blocks) for kwh in (sun, full))
         block = np.zeros(n, np.int64)
         block[blocks[:, 0]] = 1
         block[blocks[blocks[:, 1] < n, 1]] = 1
@@ -135,6 +135,7 @@ def prepare(year: RepresentativeYear, charger: Charger) -> Blocks:
             blocks=blocks,
             need_kwh=trip_needs(windows, year.drive_kwh - year.away_charge_kwh, full, n),
             sun_after_kwh=sun_after,
+            grid_after_kwh=grid_after,
             cheap=np.lexsort((-t, year.import_money_per_kwh, block)),
             dear=np.lexsort((t, -year.import_money_per_kwh, block)),
             resid_kw=resid,
@@ -142,3 +143,8 @@ def prepare(year: RepresentativeYear, charger: Charger) -> Blocks:
             full_kwh=full,
         )
     return known[charger]
+
+
+def _after(kwh: FloatArray, windows: IntArray, blocks: IntArray) -> FloatArray:
+    sums = np.concatenate([[0.0], np.cumsum(kwh)])
+    return sums[windows[blocks[:, 2], 1]] - sums[blocks[:, 1]]

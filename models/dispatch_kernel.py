@@ -88,8 +88,8 @@ def _wanted_ac_kw(t, resid_kw, outage, p, used_day, used_hours, used_year, day):
 
 @njit(cache=True, nogil=True)
 def run_policy(
-    first, blocks, need, sun_after, cheap, dear, plugged, drive, away, outage, resid_kw, sun_kwh, full_kwh, price,
-    peak, e, p, charging, export, steps_per_day, energy, out_drive, out_away, out_charge, out_export, spill,
+    first, blocks, need, sun_after, grid_after, cheap, dear, plugged, drive, away, outage, resid_kw, sun_kwh, full_kwh,
+    price, peak, e, p, charging, export, steps_per_day, energy, out_drive, out_away, out_charge, out_export, spill,
 ):  # fmt: skip  # pragma: no cover
     """Dispatch from step `first` on; fills the `out_` arrays and `energy` (n + 1,) and gives the last energy."""
     n = plugged.shape[0]
@@ -125,10 +125,9 @@ def run_policy(
         trip = min(need[blocks[b, 2]], usable)
         keep = min(ceiling, trip + reserve)
         target = ceiling
-        if leaves:
-            target = max(ceiling, min(usable, trip + reserve))
-        elif export == SOLAR:
+        if export == SOLAR and not leaves:
             target = min(ceiling, max(keep, ceiling - sun_after[b]))
+        target = max(target, min(usable, trip + reserve) - grid_after[b])
         top = max(ceiling, target)
         path[0] = e
         for j in range(m):
@@ -165,7 +164,7 @@ def run_policy(
                 bound = floor if outage[s] else max(floor, keep)
                 goal = target
                 if outage[s]:
-                    goal = trip if leaves else 0.0
+                    goal = trip - grid_after[b]
                 room = min(_lowest(path, j + 1, m) - bound, path[m] + suffix[j + 1] - goal)
                 ac = _wanted_ac_kw(s, resid_kw, outage, p, used_day, used_hours, used_year, day)
                 ac = min(ac, room * eta_e / dt - standby)

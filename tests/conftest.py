@@ -20,3 +20,15 @@ def page_rows() -> ModuleType:
     sys.modules["page_rows"] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def made_years() -> ModuleType:
+    """Seeded years, packs and homes of dispatch tests (``tests/made_years.py``)."""
+    path = Path(__file__).with_name("made_years.py")
+    spec = importlib.util.spec_from_file_location("made_years", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["made_years"] = module
+    spec.loader.exec_module(module)
+    return module
