@@ -10,25 +10,30 @@ from types import ModuleType
 import pytest
 
 
+def _beside(name: str) -> ModuleType:
+    """A helper module of the tests (they are no package, so they cannot import each other)."""
+    path = Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture(scope="session")
 def page_rows() -> ModuleType:
     """Hand-made rows of the out_ tables (``tests/page_rows.py``): plausible, seeded, for page tests only."""
-    path = Path(__file__).with_name("page_rows.py")
-    spec = importlib.util.spec_from_file_location("page_rows", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["page_rows"] = module
-    spec.loader.exec_module(module)
-    return module
+    return _beside("page_rows")
+
+
+@pytest.fixture(scope="session")
+def history_sim() -> ModuleType:
+    """A simulated car with known capacity (``tests/history_sim.py``)."""
+    return _beside("history_sim")
 
 
 @pytest.fixture(scope="session")
 def made_years() -> ModuleType:
     """Seeded years, packs and homes of dispatch tests (``tests/made_years.py``)."""
-    path = Path(__file__).with_name("made_years.py")
-    spec = importlib.util.spec_from_file_location("made_years", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["made_years"] = module
-    spec.loader.exec_module(module)
-    return module
+    return _beside("made_years")
