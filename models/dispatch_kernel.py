@@ -331,15 +331,14 @@ def _shift(path, i, j, kwh):  # pragma: no cover
 def _pair_limits(path, j, m, top, bound, limit):  # pragma: no cover
     """What may be charged in each other step and exported in step j without leaving the allowed charge between."""
     limit[j] = 0.0
-    high = path[j]
+    high = path[j] if path[j + 1] >= bound else np.inf  # below the bound nothing may be exported
     for i in range(j - 1, -1, -1):
         limit[i] = top - high
         high = max(high, path[i])
     low = np.inf
     for i in range(j + 1, m):
         low = min(low, path[i])
-        limit[i] = low - bound
-    # a charge in step i lowers the path up to the boundary i, the export's own boundary j + 1 included
+        limit[i] = low - bound  # charged later: the path is lower from the export on until then
 
 
 @njit(cache=True, nogil=True)
