@@ -109,6 +109,22 @@ def wear_money_per_kwh(
     return Estimate(float(mid), float(low), float(high), 0.8, basis)
 
 
+def exchange(from_currency: str, to_currency: str, home: Path | None = None) -> float:
+    """Units of one currency a unit of another, by the round figures of ``parameters/resale.toml`` [exchange].
+
+    Only to set a bill beside a value where a home and a list price are in different currencies.
+
+    Raises
+    ------
+    ParameterError
+        A currency is not in the file; the message lists those that are.
+    """
+    if from_currency == to_currency:
+        return 1.0
+    e = entry("resale", "exchange", home)
+    return e.number(from_currency) / e.number(to_currency)
+
+
 @dataclass(frozen=True)
 class Option:
     """One setting as the rule for the recommendation sees it; all differences are against the baseline."""
@@ -121,6 +137,7 @@ class Option:
     value_diff_money: float
     value_diff_low_money: float
     breach_increase_frac: float
+    fade_increase_low_pp: float
     fade_increase_high_pp: float
     unserved_drive_frac: float
 
@@ -192,9 +209,12 @@ def recommend(
     best = max(g for g, _ in admissible)
     near = [(g, o) for g, o in admissible if g > best - terms.least_gain_money_per_year]
     gain, chosen = next(((g, o) for g, o in near if not o.capped), near[0])
-    tie = " (others are within the margin; this is the simpler)" if len(near) > 1 else ""
+    tie = "; others gain about as much" if len(near) > 1 else ""
+    if chosen.fade_increase_low_pp <= 0 <= chosen.fade_increase_high_pp:
+        fade = f"no clear difference in fade after {years:.0f} years"
+    else:
+        fade = f"extra fade after {years:.0f} years up to {chosen.fade_increase_high_pp:.1f} pp at the cautious end"
     return chosen.policy_id, (
         f"{chosen.label}: saves {chosen.bill_saved_money_per_year:.0f} {currency} a year on the bill, "
-        f"{gain:.0f} {currency} after the scenario's loss of value, with at most "
-        f"{chosen.fade_increase_high_pp:.1f} pp more fade after {years:.0f} years{tie}."
+        f"{gain:.0f} {currency} after the scenario's loss of value; {fade}{tie}."
     )

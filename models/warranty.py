@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ MONTHS_PER_YEAR = 12
 NO_END = 1e9
 SCHEDULES = ("single", "yearly", "quarterly")
 _GH_NODES = 21
+_LEAST_WEIGHT = 1e-7  # nodes beyond about 5 sigma change no printed digit
 _UNKNOWN = "unknown"
 
 
@@ -188,6 +190,15 @@ def event_months(age_years: float, interval_months: int, horizon_months: int) ->
     return np.arange(first, horizon_months + 1e-9, interval_months, dtype=float)
 
 
+@lru_cache(maxsize=1)
+def _quadrature() -> tuple[FloatArray, FloatArray]:
+    """Nodes [standard deviations] and weights (sum 1) of a mean over a normal distribution, tiny weights left out."""
+    x, w = np.polynomial.hermite.hermgauss(_GH_NODES)
+    w = w / math.sqrt(math.pi)
+    keep = w > _LEAST_WEIGHT
+    return math.sqrt(2.0) * x[keep], w[keep] / w[keep].sum()
+
+
 @njit(cache=True, nogil=True)
 def _phi(z: float) -> float:
     return 0.5 * math.erfc(-z / math.sqrt(2.0))
@@ -198,7 +209,7 @@ def _found_kernel(capacity, tests, end, floor, sp, st, nodes, weights, last_only
     draws, m1 = capacity.shape
     n = tests.shape[0]
     k = nodes.shape[0]
-    margin = 8.5 * math.sqrt(sp * sp + st * st) + 1e-12
+    margin = 6.0 * (sp + st) + 1e-12
     soh = np.empty(n)
     keep = np.empty(k)
     for d in range(draws):
@@ -225,7 +236,9 @@ def _found_kernel(capacity, tests, end, floor, sp, st, nodes, weights, last_only
             if st > 0.0:
                 found = 0.0
                 for q in range(k):
-                    keep[q] *= _phi((soh[j] + nodes[q] - floor) / st)
+                    z = (soh[j] + nodes[q] - floor) / st
+                    if z < 6.0:
+                        keep[q] *= _phi(z)
                     found += weights[q] * (1.0 - keep[q])
             elif sp > 0.0:
                 found = _phi((floor - low) / sp)
@@ -266,7 +279,7 @@ def found(
     """
     capacity = np.ascontiguousarray(capacity_frac)
     out = np.zeros((capacity.shape[0], tests.shape[0]))
-    x, w = np.polynomial.hermite.hermgauss(_GH_NODES)
+    nodes, weights = _quadrature()
     _found_kernel(
         capacity,
         np.ascontiguousarray(tests, dtype=float),
@@ -274,8 +287,8 @@ def found(
         floor_frac,
         error.persistent_sigma_frac,
         error.per_test_sigma_frac,
-        x * math.sqrt(2.0) * error.persistent_sigma_frac,
-        w / math.sqrt(math.pi),
+        nodes * error.persistent_sigma_frac,
+        weights,
         last_only,
         out,
     )

@@ -37,3 +37,9 @@ def history_sim() -> ModuleType:
 def made_years() -> ModuleType:
     """Seeded years, packs and homes of dispatch tests (``tests/made_years.py``)."""
     return _beside("made_years")
+
+
+@pytest.fixture(scope="session")
+def decide_rows() -> ModuleType:
+    """A made-up vehicle with all that its decisions depend on (``tests/decide_rows.py``)."""
+    return _beside("decide_rows")

@@ -53,7 +53,7 @@ def test_wear_a_kwh_is_paired():
 
 
 def option(name: str, saved: float, **more: float | bool) -> Option:
-    base = Option(name, name.capitalize(), True, False, saved, -100.0, -300.0, 0.001, 1.0, 0.0)
+    base = Option(name, name.capitalize(), True, False, saved, -100.0, -300.0, 0.001, 0.2, 1.0, 0.0)
     return replace(base, **more)
 
 
@@ -77,7 +77,8 @@ def test_the_largest_gain_wins_unless_a_limit_bars_it():
 def test_of_equals_the_simpler():
     policy, why = pick(option("floor", 310.0, capped=True), option("evening", 300.0))
     assert policy == "evening"
-    assert "simpler" in why
+    assert "about as much" in why
+    assert "no clear difference" in pick(option("evening", 300.0, fade_increase_low_pp=-0.1))[1]
 
 
 def test_small_or_uncertain_gains_are_no_reason():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,6 @@ from pipelines.steps.decide_types import PolicyYear, VehicleInputs
 
 _Z80 = 1.2815515655446004
 _LEAST_BREACH = 1e-4
-
-
-@dataclass(frozen=True, eq=False)
-class Cover:
-    """End of cover of one contract with and without a policy's virtual kilometres, shape (draws,) each. [month]"""
-
-    with_export: FloatArray
-    without_export: FloatArray
 
 
 def distance_of(inputs: VehicleInputs) -> Distance:
@@ -84,49 +76,84 @@ def _basis(inputs: VehicleInputs, contract: Contract) -> str:
     return f"{contract.label}; " + "; ".join(said)
 
 
+class _Found:
+    """Breach probabilities by test, computed once for what is the same: many combinations share fan and cover."""
+
+    def __init__(self, error: warranty.MeasuringError) -> None:
+        self._error = error
+        self._known: dict[tuple[bytes, bytes, bytes, float, bool], FloatArray] = {}
+        self._digests: dict[int, tuple[NDArray[Any], bytes]] = {}
+
+    def _digest(self, values: NDArray[Any]) -> bytes:
+        if id(values) not in self._digests:  # the array is kept, so its id stays its own
+            self._digests[id(values)] = (values, hashlib.sha256(np.ascontiguousarray(values).data).digest())
+        return self._digests[id(values)][1]
+
+    def of(
+        self, fan: NDArray[np.float32], tests: FloatArray, end: FloatArray, floor_frac: float, single: bool
+    ) -> FloatArray:
+        """As `models.warranty.found`."""
+        key = (self._digest(fan), self._digest(tests), self._digest(end), floor_frac, single)
+        if key not in self._known:
+            self._known[key] = warranty.found(fan, tests, end, floor_frac, self._error, single)
+        return self._known[key]
+
+
 def warranty_rows(
     inputs: VehicleInputs, fan: Fan, years: tuple[PolicyYear, ...], distance: Distance
 ) -> tuple[list[dict[str, Any]], dict[str, VehicleClaims]]:
     """Rows of ``out_warranty`` and, under the vehicle's own contract, what it adds to its cohort's claims."""
-    terms, worlds = inputs.terms, inputs.worlds
+    terms, weight = inputs.terms, inputs.worlds.weight
     rows: list[dict[str, Any]] = []
     claims: dict[str, VehicleClaims] = {}
     luck = fates(terms.draws, terms.seed, inputs.vehicle.vehicle_id)
     tests = {s: warranty.event_months(inputs.age_years, m or 12, terms.months) for s, m in terms.schedules.items()}
-    members = [np.flatnonzero(worlds.member == m) for m in range(len(worlds.law_ids))]
+    members = [m for m in (inputs.worlds.of_member(i) for i in range(len(inputs.worlds.law_ids))) if m.size]
+    fans = {p: np.ascontiguousarray(fan.of(p)) for p in fan.policy_ids}
     baseline = next(y for y in years if y.policy.policy_id == BASELINE_POLICY)
+    found = _Found(terms.error)
     for contract in inputs.contracts:
-        base_fan = _soh(inputs, contract, fan.of(BASELINE_POLICY))
+        soh = {p: _soh(inputs, contract, f) for p, f in fans.items()}
         base_end = _ends(inputs, contract, distance, baseline)
         for year in years:
             policy_id = year.policy.policy_id
-            own_fan = _soh(inputs, contract, fan.of(policy_id))
             end = _ends(inputs, contract, distance, year)
-            shorter = bool(np.any(end != base_end))
+            shared = {
+                **_fade_by_export(soh[BASELINE_POLICY], soh[policy_id], end),
+                "cover_end_years": float(np.median(end)) / 12,
+                "cover_lost_by_export_years": float(np.mean(base_end - end)) / 12,
+                "virtual_km": distance.virtual_km + virtual_per_year(inputs, year) * float(np.median(end)) / 12,
+                "basis": _basis(inputs, contract),
+            }
+            truth = np.isfinite(warranty.true_breach_month(soh[policy_id], end, contract.floor_frac))
             for schedule, months in terms.schedules.items():
-                at = tests[schedule]
 
                 def p(
-                    which: NDArray[np.float32],
+                    policy: str,
                     until: FloatArray,
-                    at: FloatArray = at,
-                    floor: float = contract.floor_frac,
+                    at: FloatArray = tests[schedule],
                     single: bool = months == 0,
+                    by_policy: dict[str, NDArray[np.float32]] = soh,
+                    floor_frac: float = contract.floor_frac,
                 ) -> FloatArray:
-                    return warranty.found(which, at, until, floor, terms.error, single)
+                    return found.of(by_policy[policy], at, until, floor_frac, single)
 
-                own = p(own_fan, end)
+                own = p(policy_id, end)
                 by_draw = own.sum(axis=1)
-                both = float(worlds.weight @ by_draw)
-                neither = float(worlds.weight @ p(base_fan, base_end).sum(axis=1))
-                fade_only = float(worlds.weight @ p(own_fan, base_end).sum(axis=1)) if shorter else both
-                cover_only = float(worlds.weight @ p(base_fan, end).sum(axis=1)) if shorter else neither
+                both, fade_only, cover_only, neither = (
+                    float(weight @ p(which, until).sum(axis=1))
+                    for which, until in (
+                        (policy_id, end),
+                        (policy_id, base_end),
+                        (BASELINE_POLICY, end),
+                        (BASELINE_POLICY, base_end),
+                    )
+                )
                 parts = warranty.attribute(both, fade_only, cover_only, neither)
-                single_members = [float(by_draw[m].mean()) for m in members if m.size]
-                truth = warranty.true_breach_month(own_fan, end, contract.floor_frac)
+                alone = [float(by_draw[m].mean()) for m in members]
                 if contract is inputs.contracts[0] and schedule == terms.claims_schedule:
                     claims[policy_id] = vehicle_claims(
-                        own, terms.quarter_of(at), terms.quarters, worlds.weight, luck.find
+                        own, terms.quarter_of(tests[schedule]), terms.quarters, weight, luck.find
                     )
                 rows.append(
                     {
@@ -135,18 +162,14 @@ def warranty_rows(
                         "policy_id": policy_id,
                         "test_schedule": schedule,
                         "breach_frac": both,
-                        "breach_low_frac": min(both, *single_members),
-                        "breach_high_frac": max(both, *single_members),
-                        "true_breach_frac": float(worlds.weight @ np.isfinite(truth)),
-                        "breach_year_p50": _breach_year(own, at, worlds.weight),
-                        **_fade_by_export(base_fan, own_fan, end),
-                        "cover_end_years": float(np.median(end)) / 12,
-                        "cover_lost_by_export_years": float(np.mean(base_end - end)) / 12,
+                        "breach_low_frac": min(both, *alone),
+                        "breach_high_frac": max(both, *alone),
+                        "true_breach_frac": float(weight @ truth),
+                        "breach_year_p50": _breach_year(own, tests[schedule], weight),
                         "breach_by_fade_frac": parts.by_fade_frac,
                         "breach_by_cover_frac": parts.by_cover_frac,
-                        "virtual_km": distance.virtual_km + virtual_per_year(inputs, year) * float(np.median(end)) / 12,
-                        "monte_carlo_error_frac": warranty.monte_carlo_error(by_draw, worlds.weight),
-                        "basis": _basis(inputs, contract),
+                        "monte_carlo_error_frac": warranty.monte_carlo_error(by_draw, weight),
+                        **shared,
                     }
                 )
     return rows, claims

@@ -12,6 +12,7 @@ from models.domain import DAYS_PER_YEAR, FloatArray, Pack, RepresentativeYear, V
 from models.ensemble import worlds
 from models.packs import pack_of
 from models.policies import charger, policies, tariff
+from models.resale import exchange
 from pipelines.settings import Settings
 from pipelines.steps.decide_types import Past, Terms, VehicleInputs, contracts_of
 from pipelines.steps.fleet import load_homes, load_vehicles
@@ -71,6 +72,7 @@ def load_inputs(
             ),
             past=load_past(wh, vehicle, pack, year, learned, terms),
             terms=terms,
+            exchange=exchange(year.currency, vehicle.currency, settings.home),
         )
 
 

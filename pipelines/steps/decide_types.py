@@ -147,6 +147,7 @@ class VehicleInputs:
     worlds: Worlds
     past: Past
     terms: Terms
+    exchange: float = 1.0  # units of the vehicle's currency a unit of the bill's
 
     @property
     def age_years(self) -> float:

@@ -1,4 +1,4 @@
-"""One vehicle, from its inputs to its rows: pure, picklable in and out, safe in threads."""
+"""One vehicle, from its inputs to its rows: pure, safe in threads."""
 
 from __future__ import annotations
 
@@ -206,6 +206,9 @@ def _value_rows(
 ) -> list[dict[str, Any]]:
     terms, vehicle = inputs.terms, inputs.vehicle
     baseline = next(y for y in years if y.policy.policy_id == BASELINE_POLICY)
+    basis = VALUE_BASIS + ("; list price assumed" if "list_price_money" in vehicle.assumed else "")
+    if inputs.year.currency != vehicle.currency:
+        basis += f"; bill in {inputs.year.currency} at {inputs.exchange:.3g} {vehicle.currency}, assumed"
     rows = []
     values: dict[tuple[str, int], FloatArray] = {}
     for year in (baseline, *(y for y in years if y is not baseline)):
@@ -234,14 +237,14 @@ def _value_rows(
                     "value_diff_money": diff,
                     "value_diff_low_money": diff_low,
                     "value_diff_high_money": diff_high,
-                    "bill_saved_money_per_year": baseline.bill_money - year.bill_money,
+                    "bill_saved_money_per_year": inputs.exchange * (baseline.bill_money - year.bill_money),
                     "wear_money_per_kwh": None if wear is None else wear.value,
                     "wear_low_money_per_kwh": None if wear is None else wear.low,
                     "wear_high_money_per_kwh": None if wear is None else wear.high,
                     "outage_hours_bridged": year.outage_hours_bridged,
                     "export_kwh_per_year": year.export_kwh,
                     "currency": vehicle.currency,
-                    "basis": VALUE_BASIS + ("; list price assumed" if "list_price_money" in vehicle.assumed else ""),
+                    "basis": basis,
                 }
             )
     return rows
@@ -266,6 +269,7 @@ def _recommend(
             value_diff_money=value[p.policy.policy_id]["value_diff_money"],
             value_diff_low_money=value[p.policy.policy_id]["value_diff_low_money"],
             breach_increase_frac=breach[p.policy.policy_id]["breach_frac"] - breach[BASELINE_POLICY]["breach_frac"],
+            fade_increase_low_pp=float(diffs[p.policy.policy_id][0]),
             fade_increase_high_pp=float(diffs[p.policy.policy_id][2]),
             unserved_drive_frac=max(p.unserved_drive_kwh - baseline.unserved_drive_kwh, 0.0) / drive,
         )
@@ -302,7 +306,7 @@ def _policy_rows(
             "unserved_drive_kwh": y.unserved_drive_kwh,
             "cap_changed_days_frac": y.cap_changed_days_frac,
             "cap": cap_words(y.policy) or None,
-            "currency": inputs.vehicle.currency,
+            "currency": inputs.year.currency,
             "outside_frac": sum(weights[k] * v for k, v in y.outside_frac.items()),
             "recommended": y.policy.policy_id == recommended,
             "basis": reason if y.policy.policy_id == recommended else f"representative year: {sources}",
