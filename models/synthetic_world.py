@@ -121,9 +121,9 @@ def _stamps(hours: IntArray) -> pl.Series:
 
 
 def air_frame(series_id: str, hours: IntArray, air_c: FloatArray) -> pl.DataFrame:
-    """Rows of an air-temperature file: air_series, time_utc, air_temp_c. [°C]"""
+    """Rows of an air-temperature file: station, time_utc, air_temp_c. [°C]"""
     n = hours.size
-    return pl.DataFrame({"air_series": [series_id] * n, "time_utc": _stamps(hours), "air_temp_c": air_c.round(1)})
+    return pl.DataFrame({"station": [series_id] * n, "time_utc": _stamps(hours), "air_temp_c": air_c.round(1)})
 
 
 def house_frame(house: House, hours: IntArray, load: FloatArray, pv: FloatArray) -> pl.DataFrame:
