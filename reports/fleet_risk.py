@@ -105,7 +105,7 @@ def _how_sure(known: list[Risk], risky: list[Risk]) -> Fact:
 def _due_to_export(data: FleetData, known: list[Risk]) -> Fact:
     title = "How much is due to export?"
     if not data.export_sessions:
-        return Fact(title, "None: these logs contain no export.", "What export would do stands under policies.")
+        return Fact(title, "Nothing: these logs contain no export.", "What export would do stands under policies.")
     export = [r.now for r in known if r.now and r.vehicle.state.export_kwh > 0]
     fade, cover = total(w.breach_by_fade_frac for w in export), total(w.breach_by_cover_frac for w in export)
     return Fact(

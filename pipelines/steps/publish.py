@@ -111,6 +111,7 @@ def write_serving(wh: Warehouse, path: Path) -> None:
     quoted = str(path).replace("'", "''")
     wh.con.execute(f"ATTACH '{quoted}' AS serving")
     try:
+        wh.con.execute("BEGIN TRANSACTION")
         for table in served_tables(wh):
             names = ", ".join(c.name for c in wh.registry.table(table))
             # Names come from the registry, never from a log.
@@ -118,6 +119,7 @@ def write_serving(wh: Warehouse, path: Path) -> None:
             for column in wh.registry.table(table):
                 said = f"[{column.unit}] {column.meaning}".replace("'", "''")
                 wh.con.execute(f"COMMENT ON COLUMN serving.{table}.{column.name} IS '{said}'")
+        wh.con.execute("COMMIT")
         wh.con.execute("CHECKPOINT serving")
     finally:
         wh.con.execute("DETACH serving")
