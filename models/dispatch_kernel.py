@@ -127,6 +127,8 @@ def run_policy(
         target = ceiling
         if export == SOLAR and not leaves:
             target = min(ceiling, max(keep, ceiling - sun_after[b]))
+        if end == n and charging == SMART:  # the night goes on in the first week
+            target = keep
         target = max(target, min(usable, trip + reserve) - grid_after[b])
         top = max(ceiling, target)
         path[0] = e
