@@ -53,7 +53,7 @@ def _run(wh: Warehouse, name: str) -> CheckResult:
 
 def _parts_present(wh: Warehouse) -> CheckResult:
     """The one check that looks at the disk: every part of the ledger is there with as many bytes as a file needs."""
-    paths = [row[0] for row in wh.rows("SELECT part_path FROM meta_part ORDER BY part_path")]
+    paths = [row[0] for row in wh.rows("SELECT part_path FROM meta_part WHERE part_path IS NOT NULL ORDER BY part_path")]
     gone = [path for path in paths if not (wh.home / path).is_file()]
     return CheckResult(
         "parts_present", "Every raw part of the ledger is on the disk.", len(gone), gone[0] if gone else ""

@@ -221,8 +221,9 @@ class Warehouse:
             return pl.DataFrame(schema=RAW_SCHEMAS["sessions"])
         frames = [pl.read_parquet(p).filter(pl.col("vehicle_id") == vehicle_id) for p in paths]
         frame = pl.concat(frames).with_columns(pl.col("end_utc").is_null().alias("_open"))
-        frame = frame.sort("start_utc", "kind", "_open", maintain_order=True)
-        return frame.unique(subset=["start_utc", "kind"], keep="first", maintain_order=True).drop("_open")
+        frame = frame.sort("start_utc", "kind", "session_ref", "_open", maintain_order=True)
+        key = ["start_utc", "kind", "session_ref"]
+        return frame.unique(subset=key, keep="first", maintain_order=True).drop("_open")
 
     def pin_as_of(self, day: date | None) -> None:
         """Look at the data as of this day (``nightly --as-of``); None goes back to the data's own last day."""
@@ -343,8 +344,8 @@ def _make_tables(wh: Warehouse) -> None:
     """Make ``core_`` and ``out_`` tables; drop those whose columns are no longer those of the registry."""
     found: dict[str, list[tuple[str, str]]] = {}
     for table, column, kind in wh.rows(
-        "SELECT table_name, column_name, data_type FROM information_schema.columns"
-        " WHERE table_schema = 'main' ORDER BY table_name, ordinal_position"
+        "SELECT table_name, column_name, data_type FROM duckdb_columns()"
+        " WHERE NOT internal AND schema_name = 'main' ORDER BY table_name, column_index"
     ):
         found.setdefault(table, []).append((column, kind))
     dropped: list[str] = []
