@@ -8,25 +8,21 @@ spikes (see README, "Data quality").
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.clock import mend_clock
 from models.domain import BoolArray, FloatArray, IntArray, Pack, Use
-from models.sessions import US_PER_HOUR, Finding, Rules, Samples, runs_of, stamp
-
-
-def _finding(rule: str, samples: Samples, hit: BoolArray) -> list[Finding]:
-    if not hit.any():
-        return []
-    return [Finding(rule, int(hit.sum()), stamp(int(samples.time_us[int(np.argmax(hit))])))]
+from models.sessions import US_PER_HOUR, Finding, Rules, Samples, finding, runs_of, stamp
 
 
 def drop_duplicates(samples: Samples) -> tuple[Samples, list[Finding]]:
     """Of samples at one time the first stays."""
     again = np.zeros(samples.size, dtype=bool)
     again[1:] = samples.time_us[1:] == samples.time_us[:-1]
-    found = _finding("duplicate_time", samples, again)
+    found = finding("duplicate_time", samples, again)
     return (samples.take(~again) if found else samples), found
 
 
@@ -45,7 +41,7 @@ def drop_impossible(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples,
     found: list[Finding] = []
     cleaned: dict[str, FloatArray] = {}
     for name, hit in bad.items():
-        found += _finding(f"impossible_{name}", samples, hit)
+        found += finding(f"impossible_{name}", samples, hit)
         if hit.any():
             cleaned[name] = np.where(hit, np.nan, getattr(samples, name))
     return (replace(samples, **cleaned) if cleaned else samples), found
@@ -70,7 +66,7 @@ def drop_spikes(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]]:
         near = samples.time_us[known[2:]] - samples.time_us[known[:-2]] < 4 * US_PER_HOUR
         hit = np.zeros(samples.size, dtype=bool)
         hit[known[1:-1][agree & apart & near]] = True
-        found += _finding(f"jump_{name}", samples, hit)
+        found += finding(f"jump_{name}", samples, hit)
         if hit.any():
             cleaned[name] = np.where(hit, np.nan, value)
     return (replace(samples, **cleaned) if cleaned else samples), found
@@ -92,7 +88,7 @@ def drop_stuck(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list
     first[1:] = run[1:] != run[:-1]
     lasting = _run_seconds(samples.time_us, run) >= rule("defects", "stuck_seconds")
     hit = (length >= least) & lasting & ~first & (np.abs(current) > small) & np.isfinite(samples.voltage_v)
-    found += _finding("stuck_record", samples, hit)
+    found += finding("stuck_record", samples, hit)
     if hit.any():
         unknown = {n: np.where(hit, np.nan, getattr(samples, n)) for n in ("voltage_v", "current_a", "soc_frac")}
         samples = replace(samples, **unknown)
@@ -110,7 +106,7 @@ def drop_stuck(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list
         hit = np.zeros(samples.size, dtype=bool)
         later = np.arange(known.shape[0]) > start[run]
         hit[known[long[run] & later]] = True
-        found += _finding("stuck_soc", samples, hit)
+        found += finding("stuck_soc", samples, hit)
         if hit.any():
             samples = replace(samples, soc_frac=np.where(hit, np.nan, samples.soc_frac))
     return samples, found
@@ -122,144 +118,42 @@ def _run_seconds(time_us: IntArray, run: IntArray) -> FloatArray:
         return np.zeros(0)
     start = np.flatnonzero(np.concatenate(([True], run[1:] != run[:-1])))
     end = np.concatenate((start[1:] - 1, [run.shape[0] - 1]))
-    return ((time_us[end] - time_us[start]) * 1e-6)[run]
+    seconds: FloatArray = (time_us[end] - time_us[start]) * 1e-6
+    return seconds[run]
 
 
 def mend_odometer(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]]:
-    """An odometer that goes back and stays there was reset (what it showed is added); one that returns was a spike."""
+    """Odometers only rise. One that falls and stays low was reset: what it showed before is added.
+
+    One that is back within two days was not: values above any later one become unknown.
+    """
     known = np.flatnonzero(np.isfinite(samples.odometer_km))
     if known.shape[0] < 2:
         return samples, []
-    value = samples.odometer_km[known].copy()
+    value, time = samples.odometer_km[known], samples.time_us[known]
     step = rule("defects", "odometer_step_km")
-    found: list[Finding] = []
+    resets: list[int] = []
+    for i in np.flatnonzero(value[1:] < value[:-1] - step) + 1:
+        soon = int(np.searchsorted(time, time[i] + 48 * US_PER_HOUR, side="right"))
+        if value[i - 1] - value[i] > 20 * step and float(value[i:soon].max()) < value[i - 1] - step:
+            resets.append(int(i))
     hit = np.zeros(samples.size, dtype=bool)
-    # Spikes: lower than the one before, and the next is back.
-    dip = np.zeros(value.shape[0], dtype=bool)
-    dip[1:-1] = (value[1:-1] < value[:-2] - step) & (value[2:] >= value[:-2] - step)
-    peak = np.zeros(value.shape[0], dtype=bool)
-    peak[1:-1] = (value[1:-1] > value[2:] + step) & (value[2:] >= value[:-2] - step) & ~dip[:-2]
-    spike = dip | peak
-    hit[known[spike]] = True
-    found += _finding("jump_odometer_km", samples, hit)
-    keep = known[~spike]
-    value = samples.odometer_km[keep].copy()
-    fall = np.zeros(value.shape[0])
-    fall[1:] = np.where(value[1:] < value[:-1] - step, value[:-1] - value[1:], 0.0)
-    reset = np.zeros(samples.size, dtype=bool)
-    reset[keep[fall > 0]] = True
-    found += _finding("odometer_reset", samples, reset)
+    hit[known[resets]] = True
+    found = finding("odometer_reset", samples, hit)
+    add = np.zeros(value.shape[0])
+    high = np.zeros(value.shape[0], dtype=bool)
+    edges = [0, *resets, value.shape[0]]
+    for a, b in pairwise(edges):
+        later = np.minimum.accumulate(value[a:b][::-1])[::-1]
+        high[a:b] = value[a:b] > later + step
+        if b < value.shape[0]:
+            add[b:] += float(later[-1]) - float(value[b])
+    spike = np.zeros(samples.size, dtype=bool)
+    spike[known[high]] = True
+    found += finding("jump_odometer_km", samples, spike)
     mended = np.full(samples.size, np.nan)
-    mended[keep] = np.maximum.accumulate(value + np.cumsum(fall))
+    mended[known[~high]] = np.maximum.accumulate((value + add)[~high])
     return (replace(samples, odometer_km=mended) if found else samples), found
-
-
-def _jump(soc: FloatArray, left: int, right: int) -> float:
-    if left < 0 or right >= soc.shape[0] or not (np.isfinite(soc[left]) and np.isfinite(soc[right])):
-        return 0.0
-    return abs(float(soc[left] - soc[right]))
-
-
-def _misfit(others: Samples, group: Samples, shift_us: int) -> tuple[int, float, float]:
-    """Samples of others inside a session moved by a shift, jump of SOC at its ends, and hours left open beside it."""
-    t0, t1 = int(group.time_us[0]) + shift_us, int(group.time_us[-1]) + shift_us
-    lo = int(np.searchsorted(others.time_us, t0))
-    hi = int(np.searchsorted(others.time_us, t1, side="right"))
-    ends = np.concatenate((group.soc_frac[:1], group.soc_frac[-1:]))
-    jump = 0.0
-    open_us = 0
-    if lo > 0:
-        jump = max(jump, _jump(np.array([others.soc_frac[lo - 1], ends[0]]), 0, 1))
-        open_us = max(open_us, t0 - int(others.time_us[lo - 1]))
-    if hi < others.size:
-        jump = max(jump, _jump(np.array([ends[1], others.soc_frac[hi]]), 0, 1))
-        open_us = max(open_us, int(others.time_us[hi]) - t1)
-    return hi - lo, jump, open_us / US_PER_HOUR
-
-
-def mend_clock(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]]:
-    """Sessions whose clock is one hour off.
-
-    A named session is suspect when other samples lie between its own or its SOC does not continue its neighbours'. It
-    is moved by an hour when that resolves both, the other direction does not, and no session it conflicts with could
-    be moved instead; otherwise it stays and is flagged.
-    """
-    named = np.flatnonzero(samples.ref >= 0)
-    if named.shape[0] == 0:
-        return samples, []
-    order = named[np.argsort(samples.ref[named], kind="stable")]
-    _, start, count = np.unique(samples.ref[order], return_index=True, return_counts=True)
-    first, last = order[start], order[start + count - 1]
-    within = last - first + 1 - count
-    limit = rule("defects", "clock_soc_frac")
-    suspect = within > 0
-    for edge, beside in ((first, first - 1), (last, last + 1)):
-        ok = (beside >= 0) & (beside < samples.size)
-        near = samples.soc_frac[np.clip(beside, 0, samples.size - 1)]
-        gap = np.abs(samples.time_us[np.clip(beside, 0, samples.size - 1)] - samples.time_us[edge])
-        jump = np.where(ok & (gap < 6 * US_PER_HOUR), np.abs(samples.soc_frac[edge] - near), 0.0)
-        suspect |= np.nan_to_num(jump) > 2 * limit
-    shift: dict[int, int] = {}
-    doubt: list[int] = []
-    for g in np.flatnonzero(suspect):
-        move = _certain_shift(samples, order[start[g] : start[g] + count[g]], limit)
-        if move is None:
-            if within[g] > 0:
-                doubt.append(int(g))
-        elif move:
-            shift[int(g)] = move
-    time = samples.time_us.copy()
-    moved = np.zeros(samples.size, dtype=bool)
-    for g, move in _unrivalled(shift, first, last, samples).items():
-        rows = order[start[g] : start[g] + count[g]]
-        time[rows] += move
-        moved[rows] = True
-    found = _finding("clock_one_hour", samples, moved)
-    left = np.zeros(samples.size, dtype=bool)
-    for g in doubt:
-        rows = order[start[g] : start[g] + count[g]]
-        left[rows] = not moved.any() or _still_mixed(time, rows)
-    found += _finding("clock_suspect", samples, left)
-    if moved.any():
-        samples = replace(samples, time_us=time).take(np.argsort(time, kind="stable"))
-    return samples, found
-
-
-def _certain_shift(samples: Samples, rows: IntArray, limit: float) -> int | None:
-    """Shift of a session in microseconds that mends it; 0 = nothing to mend, None = in doubt."""
-    around = np.zeros(samples.size, dtype=bool)
-    lo = np.searchsorted(samples.time_us, samples.time_us[rows[0]] - 30 * US_PER_HOUR)
-    hi = np.searchsorted(samples.time_us, samples.time_us[rows[-1]] + 30 * US_PER_HOUR)
-    around[lo:hi] = True
-    around[rows] = False
-    group, others = samples.take(rows), samples.take(around)
-    inside, jump, open_hours = _misfit(others, group, 0)
-    if inside == 0 and jump <= 2 * limit:
-        return 0
-    good: list[tuple[float, int]] = []
-    for move in (-US_PER_HOUR, US_PER_HOUR):
-        in_new, jump_new, open_new = _misfit(others, group, move)
-        if in_new == 0 and jump_new <= limit and open_new <= max(open_hours, 0.75) + 0.01:
-            good.append((open_new, move))
-    if len(good) == 1 and (inside > 0 or jump > 2 * limit):
-        return good[0][1]
-    return None
-
-
-def _unrivalled(shift: dict[int, int], first: IntArray, last: IntArray, samples: Samples) -> dict[int, int]:
-    """Shifts of sessions that do not conflict with another session that could be moved instead."""
-    out: dict[int, int] = {}
-    for g, move in shift.items():
-        a0, a1 = samples.time_us[first[g]], samples.time_us[last[g]]
-        rival = any(h != g and samples.time_us[first[h]] <= a1 and samples.time_us[last[h]] >= a0 for h in shift)
-        if not rival:
-            out[g] = move
-    return out
-
-
-def _still_mixed(time: IntArray, rows: IntArray) -> bool:
-    inside = (time >= time[rows[0]]) & (time <= time[rows[-1]])
-    return int(inside.sum()) > rows.shape[0]
 
 
 def clean(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list[Finding]]:

@@ -59,7 +59,7 @@ def prepare(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, Runs, l
     """Clean, typed and cut samples: those that are accepted and integrated."""
     samples, found = clean(samples, pack, rule)
     state, more = typed_states(samples, pack.capacity_ah, rule)
-    runs = cut(samples, state, rule)
+    runs = cut(samples, state, pack.capacity_ah, rule)
     return samples, runs, merged(found + more + count_gaps(samples, runs.joined, runs.index, state))
 
 

@@ -130,6 +130,13 @@ class Finding:
     example: str
 
 
+def finding(rule: str, samples: Samples, hit: BoolArray) -> list[Finding]:
+    """One finding with the first sample hit as example, none where nothing was hit."""
+    if not hit.any():
+        return []
+    return [Finding(rule, int(hit.sum()), stamp(int(samples.time_us[int(np.argmax(hit))])))]
+
+
 @dataclass(frozen=True)
 class Rules:
     """The numbers of ``parameters/history.toml`` by group and name, and a version by content."""
@@ -228,15 +235,19 @@ class Runs:
     last: IntArray
 
 
-def cut(samples: Samples, state: NDArray[np.int8], rule: Rules) -> Runs:
-    """Cut accepted samples by state, session name and gaps."""
+def cut(samples: Samples, state: NDArray[np.int8], capacity_ah: float, rule: Rules) -> Runs:
+    """Cut accepted samples by state, session name and gaps.
+
+    A gap is longer than half an hour, or four hours where no current flows at either end and one of them is a rest.
+    """
     index = np.flatnonzero(samples.accepted).astype(np.int64)
     time, use, ref = samples.time_us[index], state[index], samples.ref[index]
     m = index.shape[0]
     step = np.diff(time)
     rest = use == Use.REST
+    still = np.abs(samples.current_a[index]) < rule("cut", "rest_c_rate") * capacity_ah
     limit = np.where(
-        rest[1:] & rest[:-1],
+        (rest[1:] | rest[:-1]) & still[1:] & still[:-1],
         int(rule("cut", "gap_rest_hours") * US_PER_HOUR),
         int(rule("cut", "gap_active_minutes") * 60 * US_PER_S),
     )

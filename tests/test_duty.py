@@ -38,7 +38,7 @@ def _random(seed: int, n: int, longest_s: float) -> Samples:
 )  # fmt: skip
 def test_sums_over_steps_are_the_trapezoid_sums(seed: int, n: int, longest_s: float, minutes: int) -> None:
     samples = _random(seed, n, longest_s)
-    runs = cut(samples, samples.state, RULES)
+    runs = cut(samples, samples.state, 150.0, RULES)
     if runs.index.shape[0] < 2:
         return
     first_us, steps = grid(int(samples.time_us[0]), int(samples.time_us[-1]) + 1, minutes)
@@ -64,7 +64,7 @@ def test_sums_over_steps_are_the_trapezoid_sums(seed: int, n: int, longest_s: fl
 def test_a_step_boundary_splits_a_ramp_exactly(history_sim: ModuleType) -> None:
     # 0 A at 00:30, 60 A at 01:00, 0 A at 01:30, all charging: 7.5 + 7.5 Ah split by the hour.
     samples = history_sim.table([(0.5, "charge", 0.0), (1.0, "charge", 60.0), (1.5, "charge", 0.0)])
-    runs = cut(samples, samples.state, RULES)
+    runs = cut(samples, samples.state, 150.0, RULES)
     got = integrate(samples, runs, history_sim.START_US, 24, 60)
     assert got.step_ah[0, Use.CHARGE].tolist() == [15.0, 0.0]
     assert got.step_ah[1, Use.CHARGE].tolist() == [15.0, 0.0]
@@ -73,7 +73,7 @@ def test_a_step_boundary_splits_a_ramp_exactly(history_sim: ModuleType) -> None:
 
 def test_a_sign_change_is_split_and_between_uses_each_takes_its_part(history_sim: ModuleType) -> None:
     samples = history_sim.table([(0.0, "export", -30.0), (0.25, "charge", 10.0), (0.5, "charge", 10.0)])
-    runs = cut(samples, samples.state, RULES)
+    runs = cut(samples, samples.state, 150.0, RULES)
     got = integrate(samples, runs, history_sim.START_US, 24, 60)
     crossing = 0.25 * 30 / 40
     assert got.step_ah[0, Use.EXPORT].tolist() == pytest.approx([0.0, 0.5 * 30 * crossing])
@@ -85,7 +85,7 @@ def test_an_interval_belongs_to_the_end_with_the_larger_current(history_sim: Mod
     samples = history_sim.table(
         [(0.0, "rest", 0.0), (0.25, "charge", 20.0), (0.5, "charge", 20.0), (0.75, "rest", 0.0)]
     )
-    runs = cut(samples, samples.state, RULES)
+    runs = cut(samples, samples.state, 150.0, RULES)
     got = integrate(samples, runs, history_sim.START_US, 24, 60)
     assert got.step_ah[0, Use.REST].tolist() == [0.0, 0.0]
     assert got.step_ah[0, Use.CHARGE, 0] == pytest.approx(10.0)
@@ -94,13 +94,13 @@ def test_an_interval_belongs_to_the_end_with_the_larger_current(history_sim: Mod
 def test_gaps_longer_than_the_limit_are_not_integrated(history_sim: ModuleType) -> None:
     rows = [(0.0, "charge", 20.0), (0.6, "charge", 20.0), (1.0, "rest", 0.0), (4.9, "rest", 0.0), (9.0, "rest", 0.0)]
     samples = history_sim.table(rows)
-    runs = cut(samples, samples.state, RULES)
+    runs = cut(samples, samples.state, 150.0, RULES)
     assert runs.joined.tolist() == [False, True, True, False]
 
 
 def _steps(history_sim: ModuleType, rows: list[tuple[float, str, float]], soc: list[float]) -> object:
     samples = history_sim.table(rows, soc_frac=np.array(soc), battery_temp_c=20.0)
-    runs = cut(samples, samples.state, RULES)
+    runs = cut(samples, samples.state, 150.0, RULES)
     first_us, n = grid(int(samples.time_us[0]), int(samples.time_us[-1]), 60)
     got = integrate(samples, runs, first_us, n, 60)
     pack = history_sim.nmc_pack()
