@@ -16,6 +16,7 @@ DAY_STEPS = 24 * 60 // STEP_MINUTES
 WEEK_STEPS = 7 * DAY_STEPS
 MONDAY_STEPS = 4 * DAY_STEPS  # 1970-01-05 was a Monday
 LONGEST_GAP_STEPS = DAY_STEPS
+EDGE_STEPS = DAY_STEPS // 2  # a week may lack so much at an end of the log: the next day there stands in
 WEEKS_TO_LOOK = 8
 MOST_STRETCH = 3.0
 DRIVE, CHARGE, EXPORT, REST = 0, 1, 2, 3
@@ -136,12 +137,10 @@ def logged_year(duty: Duty, stays: Stays, pack: Pack, utc_offset_hours: float) -
     fine = _fine_energies(duty, stays, pack, first_us)
     plugged = plugged_steps(stays, first_us, fine["drive"].shape[0])
     first_local = first_us // STEP_US + round(utc_offset_hours * 60 / STEP_MINUTES) - MONDAY_STEPS
-    source, weeks, repeated = _week_sources(first_local, plugged.shape[0])
+    begin, source, weeks, repeated = _week_sources(first_local, plugged.shape[0])
     take = {name: values[source].ravel() for name, values in fine.items()}
     per = duty.step_minutes // STEP_MINUTES
-    soc = np.clip(
-        pack.displayed_soc(np.interp(source[:, 0] / per, np.arange(duty.steps + 1), duty.cell_soc_frac)), 0, 1
-    )
+    soc = np.clip(pack.displayed_soc(np.interp(begin / per, np.arange(duty.steps + 1), duty.cell_soc_frac)), 0, 1)
     usable = pack.usable_kwh * duty.capacity_ah / pack.capacity_ah
     start_kwh = np.array([energy_of_soc(pack, float(s)) for s in soc]) * usable
     closure = close_weeks(take, start_kwh)
@@ -206,10 +205,10 @@ def _fine_energies(duty: Duty, stays: Stays, pack: Pack, first_us: int) -> dict[
     }
 
 
-def _week_sources(first_local: int, steps: int) -> tuple[IntArray, int, bool]:
-    """Fine steps of the log that stand for each of the 52 weeks, shape (52, 672); weeks logged; days repeated."""
-    first_week = -(-first_local // WEEK_STEPS)
-    count = (first_local + steps) // WEEK_STEPS - first_week
+def _week_sources(first_local: int, steps: int) -> tuple[IntArray, IntArray, int, bool]:
+    """Begin of each of the 52 weeks in the log, fine steps that stand for it (52, 672); weeks logged; days repeated."""
+    first_week = -(-(first_local - EDGE_STEPS) // WEEK_STEPS)
+    count = (first_local + steps + EDGE_STEPS) // WEEK_STEPS - first_week
     if count > 0:
         year, week = iso_week(first_week + np.arange(count))
         chosen = choose_weeks(year, week, np.ones(count))
@@ -217,7 +216,9 @@ def _week_sources(first_local: int, steps: int) -> tuple[IntArray, int, bool]:
             have = np.flatnonzero(chosen >= 0)
             chosen = chosen[nearest_week(have)]
             begin = (first_week + chosen) * WEEK_STEPS - first_local
-            return begin[:, None] + np.arange(WEEK_STEPS), int(have.size), False
+            source = begin[:, None] + np.arange(WEEK_STEPS)
+            source += DAY_STEPS * ((source < 0).astype(np.int64) - (source >= steps))
+            return np.clip(begin, 0, steps), source, int(have.size), False
     # shorter than a week: each weekday takes the latest day of its kind, else the nearest day there is
     days = max(steps // DAY_STEPS - (1 if first_local % DAY_STEPS else 0), 1)
     offset = -first_local % DAY_STEPS if steps >= DAY_STEPS * (days + 1) else 0
@@ -228,4 +229,5 @@ def _week_sources(first_local: int, steps: int) -> tuple[IntArray, int, bool]:
         behind = (weekday - d) % 7
         picked.append(int(same[-1]) if same.size else int(np.argmin(np.minimum(behind, 7 - behind))))
     one = offset + np.array(picked)[:, None] * DAY_STEPS + np.arange(DAY_STEPS)
-    return np.tile(one.reshape(1, -1), (REPRESENTATIVE_WEEKS, 1)), 1, True
+    source = np.tile(one.reshape(1, -1), (REPRESENTATIVE_WEEKS, 1))
+    return source[:, 0], source, 1, True
