@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from models.domain import DAYS_PER_YEAR, FloatArray, Pack, RepresentativeYear, Vehicle
+from models.domain import DAYS_PER_YEAR, Pack, RepresentativeYear, Vehicle
 from models.ensemble import worlds
 from models.packs import pack_of
 from models.policies import charger, policies, tariff
@@ -16,6 +16,7 @@ from models.resale import exchange
 from pipelines.settings import Settings
 from pipelines.steps.decide_types import Past, Terms, VehicleInputs, contracts_of
 from pipelines.steps.fleet import load_homes, load_vehicles
+from pipelines.steps.history import load_duty
 from pipelines.steps.learn import Learned
 from pipelines.steps.years import load_year
 from warehouse.store import Warehouse
@@ -82,56 +83,46 @@ def load_past(
     """What the logs say of a vehicle's life up to the as-of day. Sums run in time order."""
     vehicle_id = vehicle.vehicle_id
     until = datetime.combine(terms.as_of, time()) + timedelta(days=1)
-    steps = wh.read(
-        "SELECT step_utc, step_minutes, (cell_soc_start_frac + cell_soc_end_frac) / 2 AS soc, temp_c, export_out_kwh, "
-        "drive_in_ah, drive_out_ah, charge_in_ah, charge_out_ah, export_in_ah, export_out_ah, rest_in_ah, rest_out_ah "
-        "FROM core_duty_step WHERE vehicle_id = ? AND step_utc < ? ORDER BY step_utc",
-        [vehicle_id, until],
-    )
-    hours = steps["step_minutes"].to_numpy() / 60.0
-    moved = sum(
-        np.abs(_filled(steps[c].to_numpy())) for c in steps.columns if c.endswith("_in_ah") or c.endswith("_out_ah")
-    )
-    total_hours = float(hours.sum())
-    years = max(total_hours / 24 / DAYS_PER_YEAR, 1e-9)
+    duty = load_duty(wh, vehicle, pack)
+    soc = pack.displayed_soc((duty.cell_soc_frac[1:] + duty.cell_soc_frac[:-1]) / 2)
+    days = duty.steps * duty.step_hours / 24
+    cycles = float(np.sum(np.abs(duty.current_a))) * duty.step_hours / 2 / duty.capacity_ah
     sessions = wh.rows(
-        "SELECT kind, start_utc, end_utc, soc_inferred FROM core_session WHERE vehicle_id = ? AND start_utc < ? "
-        "ORDER BY start_utc, kind, session_id",
+        "SELECT kind, start_utc, end_utc, soc_inferred, energy_out_battery_kwh FROM core_session "
+        "WHERE vehicle_id = ? AND start_utc < ? ORDER BY start_utc, kind, session_id",
         [vehicle_id, until],
     )
+    exports = [s for s in sessions if s[0] == "export"]
+    sampled = wh.rows(
+        "SELECT export_out_kwh FROM core_duty_step WHERE vehicle_id = ? AND step_utc < ? AND export_out_kwh > 0 "
+        "ORDER BY step_utc",
+        [vehicle_id, until],
+    )
+    # Samples where there are any; sessions alone where the log holds no samples.
+    export_kwh = max(sum(abs(r[0]) for r in sampled), sum(abs(s[4]) for s in exports if s[4] is not None))
     readings = learned.histories[vehicle_id].readings
     bms = int(np.sum(readings.bms_reported))
     km, low, high = _odometer(wh, vehicle, year, until)
     outside = learned.outside[vehicle_id]
     return Past(
-        last_data_utc=max((x for _, a, b, _ in sessions for x in (a, b) if x is not None), default=None),
+        last_data_utc=max((x for s in sessions for x in s[1:3] if x is not None), default=None),
         readings=int(readings.days.shape[0]),
         readings_bms=bms,
         soc_inferred=any(bool(s[3]) for s in sessions),
-        export_kwh=float(np.sum(np.abs(_filled(steps["export_out_kwh"].to_numpy())))),
-        export_hours=float(sum((b - a).total_seconds() / 3600 for k, a, b, _ in sessions if k == "export" and b)),
+        export_kwh=float(export_kwh),
+        export_hours=float(sum((s[2] - s[1]).total_seconds() / 3600 for s in exports if s[2] is not None)),
         odometer_km=km,
         odometer_low_km=low,
         odometer_high_km=high,
-        mean_soc_frac=_share(pack.displayed_soc(steps["soc"].to_numpy()), hours),
-        hot_share_frac=_share((steps["temp_c"].to_numpy() > HOT_C).astype(float), hours),
-        high_soc_share_frac=_share((pack.displayed_soc(steps["soc"].to_numpy()) > HIGH_SOC).astype(float), hours),
-        full_cycles_per_year=float(np.sum(moved)) / 2 / pack.capacity_ah / years,
+        mean_soc_frac=float(np.mean(soc)),
+        hot_share_frac=float(np.mean(duty.temp_c > HOT_C)),
+        high_soc_share_frac=float(np.mean(soc > HIGH_SOC)),
+        full_cycles_per_year=cycles / max(days / DAYS_PER_YEAR, 1e-9),
         outside_frac=float(np.mean(list(outside.values()))) if outside else None,
         shrinkage=learned.vehicle_shrinkage(vehicle_id),
         residual_note=learned.shifts[vehicle_id][1],
-        logged_days=total_hours / 24,
+        logged_days=days,
     )
-
-
-def _filled(values: FloatArray) -> FloatArray:
-    return np.nan_to_num(np.asarray(values, dtype=float))
-
-
-def _share(values: FloatArray, hours: FloatArray) -> float | None:
-    known = np.isfinite(values)
-    total = float(hours[known].sum())
-    return float(np.sum(values[known] * hours[known])) / total if total > 0 else None
 
 
 def _odometer(wh: Warehouse, vehicle: Vehicle, year: RepresentativeYear, until: datetime) -> tuple[float, float, float]:
