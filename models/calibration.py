@@ -78,7 +78,7 @@ def typical_duty(
 
 
 def fade_by_year(law: SeiLaw, duty: Duty, pack: Pack, years: int, log_multipliers: FloatArray) -> FloatArray:
-    """Capacity lost at the end of each year of a repeated duty year, for given log-multipliers, shape (draws, years)."""
+    """Capacity lost by the end of each year of a repeated duty year, for given log-multipliers, (draws, years)."""
     daily = law.exposures(duty, pack)
     year = np.stack([part.sum(axis=0) for part in np.array_split(daily, 12)]) * (365.25 / daily.shape[0])
     run = law.project(np.tile(year, (years, 1))[None], np.array([1.0]), log_multipliers)

@@ -54,7 +54,7 @@ def _pybamm() -> Any:
 
 
 def pybamm_module() -> Any:
-    """PyBaMM itself, imported when first asked for: for the archetypes of the simulated fleet (`models.synthetic_truth`)."""
+    """PyBaMM itself, imported when first asked for: for the archetypes of the simulated fleet."""
     return _pybamm()
 
 
@@ -116,7 +116,7 @@ def parameter_values(cell_id: str, law_id: str | None = None, home: Path | None 
         material = float(p[f"{domain} electrode active material volume fraction"])
         factor = per_cycle * material * area / (2.0 * capacity_c)  # active material lost per C/m2 through the cell
 
-        def rate(i: Any, T: Any) -> Any:  # noqa: ARG001, N803 - PyBaMM passes temperature under this name
+        def rate(i: Any, T: Any) -> Any:
             return -factor * pybamm.sqrt(i**2 + 1e-8)
 
         return rate
@@ -217,6 +217,7 @@ def sei_tables(cell_id: str, law_id: str, home: Path | None = None) -> SeiTables
         interstitial_mol_m_s=number("interstitial_diffusivity_m2_per_s") * number("interstitial_mol_per_m3"),
         film_activation_j=law.number("film_activation_j_per_mol"),
         film_unit_m=unit,
+        speed=3600.0 * law.number("film_volume_m3_per_mol") / per_film / unit**2,
         film_start_frac=law.number("film_start_m") / unit,
         anode_ah=esoh.anode_ah,
         cathode_ah=esoh.cathode_ah,
@@ -227,14 +228,18 @@ def sei_tables(cell_id: str, law_id: str, home: Path | None = None) -> SeiTables
         wear_per_cycle_frac=law.number("wear_per_cycle_frac"),
         cathode_wear_ratio=law.number("cathode_wear_ratio"),
     )
-    return SeiTables(constants, esoh, (ocp(reference + 10.0) - ocp(reference)) / 10.0, j_cold)
+    entropic = (ocp(reference + 10.0) - ocp(reference)) / 10.0
+    if not np.any(entropic):
+        entropic = np.zeros(1)
+    return SeiTables(constants, esoh, entropic, j_cold)
 
 
 def balanced_current(steps: Steps, capacity_frac: float = 1.0) -> FloatArray:
     """Current whose daily charge meets the duty's SOC, so that an open-loop run follows it. [1/h, capacity as new]
 
-    Every day's charge is set to its change of SOC times the present capacity: the day's currents share the residual in
-    proportion to their size (rests stay rests); a day without current gets it evenly. Currents below
+    Currents are first scaled to the swings of SOC times the present capacity (one factor for the duty, within 0.5 to 2);
+    then every day's charge is set to its change of SOC: the day's currents share the residual in proportion to their
+    size (rests stay rests); a day without current gets it evenly. Currents below
     `models.laws.sei_kernel.REST_C_RATE` count as rest.
 
     Parameters
@@ -250,6 +255,11 @@ def balanced_current(steps: Steps, capacity_frac: float = 1.0) -> FloatArray:
         Shape (m,), positive charging.
     """
     c_rate = np.where(np.abs(steps.c_rate) < REST_C_RATE, 0.0, steps.c_rate)
+    charge = c_rate * steps.hours
+    square = float(np.sum(charge**2))
+    if square > 0.0:
+        swing = float(np.sum(charge * (steps.soc_end - steps.soc_start))) * capacity_frac / square
+        c_rate = c_rate * min(max(swing, 0.5), 2.0)
     starts = np.flatnonzero(np.diff(steps.day, prepend=-1.0))
     wanted = np.add.reduceat(steps.soc_end - steps.soc_start, starts) * capacity_frac
     residual = wanted - np.add.reduceat(c_rate * steps.hours, starts)
@@ -263,7 +273,7 @@ def balanced_current(steps: Steps, capacity_frac: float = 1.0) -> FloatArray:
 
 
 def segments_of(steps: Steps, anchor_days: float = ANCHOR_DAYS) -> FloatArray:
-    """First steps of the segments between two anchors (whole days, at most `anchor_days`), and the end, shape (s + 1,)."""
+    """First steps of the segments between two anchors (whole days, at most `anchor_days`) and the end, (s + 1,)."""
     days = steps.day
     starts = [0]
     for i in np.flatnonzero(np.diff(days)) + 1:
@@ -338,7 +348,7 @@ def reference_segment(
     warm = np.concatenate([[temp_c[0]], temp_c, [temp_c[-1]]]) + KELVIN
     at = np.concatenate([[0.0], ends - 1800.0 * hours, [ends[-1]]])
     p["Current function [A]"] = pybamm.Interpolant(t, current, pybamm.t, interpolator="linear")
-    p["Ambient temperature [K]"] = lambda y, z, t: pybamm.Interpolant(at, warm, t)  # noqa: ARG005
+    p["Ambient temperature [K]"] = lambda y, z, t: pybamm.Interpolant(at, warm, t)
     p["Initial temperature [K]"] = float(warm[0])
     model = pybamm.lithium_ion.SPM(options(law_id))
     model.events = []
@@ -386,7 +396,7 @@ def reference_run(
 def reference_simulation(
     duty: Duty, pack: Pack, law_id: str, start: FloatArray | None = None, home: Path | None = None
 ) -> FloatArray:
-    """PyBaMM's state after a duty of a pack's cell (see `reference_run`), at the end of each anchored segment, (s, 3)."""
+    """PyBaMM's states along a duty of a pack's cell (see `reference_run`), one at the end of each segment, (s, 3)."""
     from models.laws.sei import steps_of, tables
 
     t = tables(pack.cell_id, law_id, home)

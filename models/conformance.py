@@ -152,8 +152,9 @@ def conformance(duty: Duty, pack: Pack, law: SeiLaw, days: int = 90) -> Conforma
 
     Limits
     ------
-    Same film and wear laws on both sides: the test is of the reduction (quasi-steady particle, daily nodes, windows), not of
-    the physics. PyBaMM's single-particle model has no electrolyte; harsh days differ from DFN by some 0.3 % of the loss.
+    Same film and wear laws on both sides: the test is of the reduction (quasi-steady particle, daily nodes, windows),
+    not of the physics. PyBaMM's single-particle model has no electrolyte: on harsh days DFN differs by some 0.3 % of
+    the loss.
     """
     part = first_days(duty, days)
     state = start_state(part, pack, law)

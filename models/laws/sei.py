@@ -9,8 +9,8 @@ Sources: PyBaMM's submodels (see `models.laws.sei_kernel`); parameters and their
 
 Limits
 ------
-No plating, no self-heating beyond the duty's cell temperature, no overhang, no growth of resistance, wear independent of
-temperature and depth. Calibrated to fleet medians, not to this vehicle (see ``laws.toml``).
+No plating, no self-heating beyond the duty's cell temperature, no overhang, no growth of resistance, wear independent
+of temperature and depth. Calibrated to fleet medians, not to this vehicle (see ``laws.toml``).
 """
 
 from __future__ import annotations
@@ -142,7 +142,8 @@ class SeiLaw:
         self.nodes, self.fullness = NODES[law_id], FULLNESS[law_id]
         self.cell: Entry = entry("cells", cell_id, home)
         self.parameters: Entry = entry("laws", parameters_id(law_id, self.cell.text("parameter_set")), home)
-        body = f"{self.cell['parameter_set'].value} {self.parameters.sha256} {self.nodes.tolist()} {self.fullness.tolist()}"
+        grid = f"{self.nodes.tolist()} {self.fullness.tolist()}"
+        body = f"{self.cell['parameter_set'].value} {self.parameters.sha256} {grid}"
         self._version = f"{VERSION}.{hashlib.sha256(body.encode()).hexdigest()[:12]}"
 
     @property
@@ -231,7 +232,7 @@ class SeiLaw:
         draws, periods = m.shape[0], e.shape[1]
         new = np.tile(t.new_state, (draws, 1))
         now = new if state is None else np.array(np.broadcast_to(state, (draws, 3)), dtype=float)
-        capacity, lithium, anode = (np.empty((draws, periods)) for _ in range(3))
+        capacity, lithium, anode = (np.empty((periods, draws)) for _ in range(3))
         project_draws(
             slowness,
             np.ascontiguousarray(e[:, :, n_w * n_t].T),
@@ -250,7 +251,7 @@ class SeiLaw:
             lithium,
             anode,
         )
-        return Projection(capacity, now, {"lithium": lithium, "anode": anode})
+        return Projection(np.ascontiguousarray(capacity.T), now, {"lithium": lithium.T, "anode": anode.T})
 
     def range_check(self, duty: Duty, pack: Pack) -> RangeCheck:
         """Share of steps outside the range stated in ``laws.toml`` (``low`` and ``high`` of the ``valid_`` entries)."""

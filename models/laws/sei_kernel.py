@@ -52,6 +52,7 @@ class SeiConstants(NamedTuple):
     interstitial_mol_m_s: float  # diffusivity times concentration
     film_activation_j: float
     film_unit_m: float
+    speed: float  # film units squared that one mol/m/s grows in an hour
     film_start_frac: float  # thickness when new, in units of film_unit_m
     anode_ah: float
     cathode_ah: float
@@ -64,50 +65,77 @@ class SeiConstants(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def growth_terms(
-    x: float,
-    c_rate: float,
-    temp_k: float,
-    surface: float,
-    k: SeiConstants,
-    ocp: FloatArray,
-    entropic: FloatArray,
-    exchange: FloatArray,
-) -> tuple[float, float, float]:
-    """Terms (a, b, g) of dL/dt = exp(-g L) / (a + b L), L in film units, time in hours.
+def step_terms(
+    c_rate: float, temp_k: float, surface: float, k: SeiConstants
+) -> tuple[float, float, float, float, float, float, float]:
+    """What growth in a step needs that does not depend on the anode's stoichiometry.
 
     Parameters
     ----------
-    x
-        Mean anode stoichiometry. [1]
     c_rate
         Current over capacity as new, positive charging. [1/h]
     temp_k
         Temperature. [K]
     surface
         Anode surface over the surface as new. [1]
+
+    Returns
+    -------
+    tuple of float
+        F/RT; surface less mean stoichiometry; j/2 over the Arrhenius factor of the exchange current; slowness b of the
+        film (but for the interstitials' potential); factor of a; ohmic part g; temperature less reference.
     """
     f = FARADAY / (GAS * temp_k)
     inverse = 1.0 / k.reference_k - 1.0 / temp_k
-    x_surface = x
-    overpotential = 0.0
-    film = 0.0
+    speed = k.speed * math.exp(k.film_activation_j / GAS * inverse)
+    shift, half_j, film = 0.0, 0.0, 0.0
     if c_rate != 0.0:
         j = -c_rate * k.capacity_ah / (k.surface_m2 * surface)  # PyBaMM's sign: positive when discharging
         diffusivity = k.diffusivity_m2_s * math.exp(k.diffusivity_activation_j / GAS * inverse)
-        x_surface = x - j * k.radius_m / (5.0 * diffusivity * FARADAY * k.c_max_mol_m3)
-        j_0 = table_at(exchange, x_surface) * math.exp(k.exchange_activation_j / GAS * inverse)
-        overpotential = 2.0 / f * math.asinh(j / (2.0 * j_0))
-        film = f * j * k.film_resistivity_ohm_m * k.film_unit_m
-    potential = table_at(ocp, x_surface) + (temp_k - k.reference_k) * table_at(entropic, x_surface) + overpotential
-    speed = 3600.0 / k.film_unit_m * k.film_volume_m3_mol / k.lithium_per_film_mol
-    speed *= math.exp(k.film_activation_j / GAS * inverse)
+        shift = -j * k.radius_m / (5.0 * diffusivity * FARADAY * k.c_max_mol_m3)
+        half_j = 0.5 * j * math.exp(-k.exchange_activation_j / GAS * inverse)
     if k.interstitial:
-        b = k.film_unit_m / (speed * k.interstitial_mol_m_s) * math.exp(f * potential)
-        return 0.0, b, film
-    kinetic = k.kinetic_m_s * math.exp(-0.5 * f * (potential - k.film_potential_v))
+        if half_j != 0.0:
+            film = -f * c_rate * k.capacity_ah / (k.surface_m2 * surface) * k.film_resistivity_ohm_m * k.film_unit_m
+        return f, shift, half_j, 1.0 / (speed * k.interstitial_mol_m_s), 0.0, film, temp_k - k.reference_k
     speed *= k.solvent_mol_m3
-    return 1.0 / (speed * kinetic), k.film_unit_m / (speed * k.film_diffusivity_m2_s), 0.0
+    b = 1.0 / (speed * k.film_diffusivity_m2_s)
+    return f, shift, half_j, b, 1.0 / (speed * k.kinetic_m_s * k.film_unit_m), film, temp_k - k.reference_k
+
+
+@njit(cache=True, nogil=True)
+def _asinh(z: float) -> float:
+    """asinh, by its series where that errs below 1e-9."""
+    if abs(z) > 0.25:
+        return math.asinh(z)
+    q = z * z
+    return z * (1.0 - q * (1 / 6 - q * (3 / 40 - q * (15 / 336 - q * (105 / 3456 - q * (945 / 42240))))))
+
+
+@njit(cache=True, nogil=True)
+def anode_potential(
+    x: float,
+    step: tuple[float, float, float, float, float, float, float],
+    ocp: FloatArray,
+    entropic: FloatArray,
+    exchange: FloatArray,
+) -> float:
+    """Potential of the anode against the electrolyte at a mean stoichiometry, without the film's ohmic part. [V]"""
+    at = x + step[1]
+    potential = table_at(ocp, at) + step[6] * table_at(entropic, at)
+    if step[2] != 0.0:
+        potential += 2.0 / step[0] * _asinh(step[2] / table_at(exchange, at))
+    return potential
+
+
+@njit(cache=True, nogil=True)
+def growth_terms(
+    potential: float, step: tuple[float, float, float, float, float, float, float], film_potential_v: float
+) -> tuple[float, float]:
+    """Terms (a, b) of dL/dt = exp(-g L) / (a + b L), L in film units, time in hours, at an anode's potential."""
+    if step[4] == 0.0:
+        return 0.0, step[3] * math.exp(step[0] * potential)
+    return step[4] * math.exp(0.5 * step[0] * (potential - film_potential_v)), step[3]
 
 
 @njit(cache=True, nogil=True)
@@ -202,24 +230,44 @@ def daily_growth(
     out = np.zeros((days, n_w * n_t + 1 + n_w))
     anode_share = k.anode_ah / k.lithium_ah
     cathode_share = k.cathode_wear_ratio * k.cathode_ah / k.lithium_ah
+    rest = np.empty(n_w)  # potentials of a parked car at the reference temperature, kept while its SOC stands still
+    warm = np.empty(n_w)
+    share = np.empty(n_t)
+    last = -1.0
     for i in range(hours.size):
         row = out[int(step[i]) // steps_per_day]
-        soc = 0.5 * (soc_0[i] + soc_1[i])
+        soc, h = 0.5 * (soc_0[i] + soc_1[i]), hours[i]
         c_rate = rate[i] if abs(rate[i]) > 1e-5 else 0.0
-        cycles = 0.5 * abs(rate[i]) * hours[i]
+        terms = step_terms(c_rate, temp[i] + KELVIN, 1.0, k)
+        if c_rate == 0.0 and soc != last:
+            last = soc
+            for w in range(n_w):
+                x = windows[w, 0] + soc * (windows[w, 1] - windows[w, 0])
+                rest[w], warm[w] = table_at(ocp, x), table_at(entropic, x)
+        cycles = 0.5 * abs(rate[i]) * h
         row[n_w * n_t] += cycles
+        if k.interstitial:
+            for t in range(n_t):
+                share[t] = h * math.exp(-terms[5] * nodes[t]) / nodes[t]
         for w in range(n_w):
-            x = windows[w, 0] + soc * (windows[w, 1] - windows[w, 0])
-            y = windows[w, 2] + soc * (windows[w, 3] - windows[w, 2])
-            row[n_w * n_t + 1 + w] += cycles * (anode_share * x + cathode_share * y)
-            a, b, g = growth_terms(x, c_rate, temp[i] + KELVIN, 1.0, k, ocp, entropic, exchange)
+            if c_rate == 0.0:
+                potential = rest[w] + terms[6] * warm[w]
+            else:
+                x = windows[w, 0] + soc * (windows[w, 1] - windows[w, 0])
+                potential = anode_potential(x, terms, ocp, entropic, exchange)
+            a, b = growth_terms(potential, terms, k.film_potential_v)
             base = w * n_t
-            if g == 0.0:
+            if k.interstitial:
                 for t in range(n_t):
-                    row[base + t] += hours[i] / (a + b * nodes[t])
+                    row[base + t] += share[t] / b
             else:
                 for t in range(n_t):
-                    row[base + t] += hours[i] * math.exp(-g * nodes[t]) / (a + b * nodes[t])
+                    row[base + t] += h / (a + b * nodes[t])
+        if cycles > 0.0:
+            for w in range(n_w):
+                x = windows[w, 0] + soc * (windows[w, 1] - windows[w, 0])
+                y = windows[w, 2] + soc * (windows[w, 3] - windows[w, 2])
+                row[n_w * n_t + 1 + w] += cycles * (anode_share * x + cathode_share * y)
     return out
 
 
@@ -265,7 +313,9 @@ def run_segment(
         charge = c_rate[i] * k.capacity_ah * h
         x_mid = x + 0.5 * charge / (k.anode_ah * surface)
         y_mid = y - 0.5 * charge / (k.cathode_ah * (1.0 - k.cathode_wear_ratio * wear))
-        a, b, g = growth_terms(x_mid, c_rate[i], temp_c[i] + KELVIN, surface, k, ocp, entropic, exchange)
+        terms = step_terms(c_rate[i], temp_c[i] + KELVIN, surface, k)
+        a, b = growth_terms(anode_potential(x_mid, terms, ocp, entropic, exchange), terms, k.film_potential_v)
+        g = terms[5]
         thick = film / surface
         guess = math.exp(-g * thick) / (a + b * thick)
         if b * guess * h > 0.02 * (a + b * thick):  # young film: exact growth of the step, ohmic part at its start

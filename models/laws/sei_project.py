@@ -1,8 +1,8 @@
 """Numba core of `models.laws.sei.SeiLaw.project`: thousands of draws along periods of stored growth.
 
-Within a period 1/G is piecewise linear in thickness, so that growth through a period of any length is exact: between two
-nodes ``∫ H dL`` is a quadratic. What moves slowly (the anode's window, its surface, the duty's level) is taken at the
-middle of the period by a predictor.
+Within a period 1/G is piecewise linear in thickness, so that growth through a period of any length is exact: between
+two nodes ``∫ H dL`` is a quadratic. What moves slowly (the anode's window, its surface, the duty's level) is taken at
+the middle of the period by a predictor.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from numba import njit
 from models.domain import FloatArray
 from models.laws.esoh import anode_window
 
-GRID_LITHIUM = 0.0025
-GRID_ANODE = 0.005
-LITHIUM_MAX = 0.80
-ANODE_MAX = 0.50
+GRID_LITHIUM = 0.001
+GRID_ANODE = 0.0025
+LITHIUM_MAX = 0.70
+ANODE_MAX = 0.40
 
 
 @njit(cache=True, nogil=True)
@@ -54,7 +54,8 @@ def balance_grid(
 
 
 @njit(cache=True, nogil=True)
-def _balance(grid: FloatArray, lithium: float, anode: float) -> tuple[float, float]:
+def balance_at(grid: FloatArray, lithium: float, anode: float) -> tuple[float, float]:
+    """Capacity [A.h] and full anode's stoichiometry between the points of a `balance_grid`, clipped to it."""
     u = min(max(lithium / GRID_LITHIUM, 0.0), grid.shape[0] - 1.000001)
     v = min(max(anode / GRID_ANODE, 0.0), grid.shape[1] - 1.000001)
     i, j = int(u), int(v)
@@ -72,9 +73,9 @@ def _place(values: FloatArray, x: float) -> tuple[int, float]:
     n = values.size
     if n == 1 or x <= values[0]:
         return 0, 0.0
-    i = 0
-    while i < n - 2 and values[i + 1] < x:
-        i += 1
+    i = n - 2
+    while i > 0 and values[i] > x:
+        i -= 1
     return i, min((x - values[i]) / (values[i + 1] - values[i]), 1.0)
 
 
@@ -152,13 +153,15 @@ def project_draws(
         Multipliers and wear of each draw, shape (draws,).
     state
         Film thickness on the fresh surface, anode loss, trapped lithium, shape (draws, 3).
+    capacity, lithium_out, anode_out
+        Of each period, shape (periods, draws).
     """
     for p in range(slowness.shape[0]):
         block = slowness[p]
         for d in range(state.shape[0]):
             film, wear, trapped = state[d, 0], state[d, 1], state[d, 2]
             m_k, m_d = kinetic[d], diffusion[d]
-            now, full = _balance(grid, film - film_start + trapped, wear)
+            now, full = balance_at(grid, film - film_start + trapped, wear)
             v, fv = _place(capacity_levels, -now / capacity_new_ah)
             cyc = cycles[p, v]
             if fv > 0.0:
@@ -178,13 +181,13 @@ def project_draws(
                 caught *= wear_per_cycle[d]
                 if sweep == 0:
                     middle = film - film_start + trapped + 0.5 * (grown + caught)
-                    _, full = _balance(grid, middle, wear + 0.5 * worn)
+                    _, full = balance_at(grid, middle, wear + 0.5 * worn)
             film += grown
             wear = min(wear + worn, 0.95)
             trapped += caught
             state[d, 0], state[d, 1], state[d, 2] = film, wear, trapped
             lithium = film - film_start + trapped
-            now, full = _balance(grid, lithium, wear)
-            capacity[d, p] = now / capacity_new_ah
-            lithium_out[d, p] = lithium
-            anode_out[d, p] = wear
+            now, full = balance_at(grid, lithium, wear)
+            capacity[p, d] = now / capacity_new_ah
+            lithium_out[p, d] = lithium
+            anode_out[p, d] = wear

@@ -1,0 +1,292 @@
+"""The SEI members: exposures, projection and kernel against each other, and their invariants."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.calibration import LFP_SHARE, NMC_FADE_FRAC, fade_by_year, fit_speed, typical_duty
+from models.cell import balanced_current, segments_of
+from models.conformance import daily_run
+from models.domain import Duty, Pack
+from models.laws import sei
+from models.laws.esoh import capacity_frac, ocv_curve
+from models.laws.sei import SeiLaw, kernel_run, members, steps_of
+from models.laws.sei_kernel import SUBSTEP_SOC, substeps
+from models.laws.sei_project import balance_at, balance_grid
+from models.parameters import ParameterError
+
+ONE = np.array([1.0])
+
+
+def pack_of_cell(cell_id: str = "nmc811_lgm50") -> Pack:
+    return Pack(
+        vehicle_type="test",
+        cell_id=cell_id,
+        chemistry="nmc",
+        n_series=96,
+        capacity_ah=150.0,
+        gross_kwh=60.0,
+        usable_kwh=57.0,
+        certified_kwh=57.0,
+        window_low_frac=0.03,
+        window_high_frac=0.98,
+        resistance_ohm=0.08,
+        ocv=ocv_curve(cell_id),
+        heat_capacity_j_per_k=4e5,
+        cooling_w_per_k=5.0,
+    )
+
+
+@pytest.fixture(scope="module", params=["sei_ec", "sei_interstitial"])
+def law(request: pytest.FixtureRequest) -> SeiLaw:
+    return SeiLaw("nmc811_lgm50", request.param)
+
+
+@pytest.fixture(scope="module")
+def pack() -> Pack:
+    return pack_of_cell()
+
+
+@pytest.fixture(scope="module")
+def duty(pack: Pack) -> Duty:
+    return typical_duty(pack, 364, export_frac=0.1)
+
+
+def zeros(law: SeiLaw, draws: int = 1) -> np.ndarray:
+    return np.zeros((draws, len(law.multiplier_names)))
+
+
+def test_members_are_in_fixed_order_and_named() -> None:
+    assert [m.law_id for m in members("nmc811_lgm50")] == ["sei_ec", "sei_interstitial"]
+    for m in members("lfp_prada2013"):
+        assert m.chemistry == "lfp"
+        assert len(m.multiplier_sigma) == len(m.multiplier_names)
+        assert m.version.startswith(f"{sei.VERSION}.")
+        assert "donor" in m.parameters["film_volume_m3_per_mol"].source
+
+
+def test_unknown_cell_is_named() -> None:
+    with pytest.raises(ParameterError, match="no_such_cell"):
+        members("no_such_cell")
+
+
+def test_exposures_have_a_row_a_day_and_the_right_columns(law: SeiLaw, pack: Pack, duty: Duty) -> None:
+    e = law.exposures(duty, pack)
+    assert e.shape == (364, len(law.exposure_names))
+    assert np.all(np.isfinite(e)) and np.all(e >= 0)
+    cycles = e[:, law.exposure_names.index("full_cycles")].sum()
+    assert cycles == pytest.approx(0.5 * np.abs(duty.current_a).sum() / pack.capacity_ah, rel=1e-9)
+
+
+def test_exposures_of_days_add_up(law: SeiLaw, pack: Pack) -> None:
+    whole = typical_duty(pack, 20)
+    n = 10 * 24
+    first = dataclasses.replace(
+        whole,
+        cell_soc_frac=whole.cell_soc_frac[: n + 1],
+        temp_c=whole.temp_c[:n],
+        current_a=whole.current_a[:n],
+        filled=whole.filled[:n],
+    )
+    np.testing.assert_array_equal(law.exposures(whole, pack)[:10], law.exposures(first, pack))
+
+
+def test_thinner_films_grow_faster(law: SeiLaw, pack: Pack, duty: Duty) -> None:
+    growth = law.exposures(duty, pack)[:, : law.fullness.size * law.nodes.size]
+    by_node = growth.reshape(-1, law.fullness.size, law.nodes.size)
+    assert np.all(np.diff(by_node, axis=2) < 0)
+
+
+def test_resume_equals_one_shot(law: SeiLaw, pack: Pack, duty: Duty) -> None:
+    e = law.exposures(duty, pack)[None, :120]
+    logs = np.random.default_rng(1).normal(0, 0.4, zeros(law, 20).shape)
+    whole = law.project(e, ONE, logs)
+    first = law.project(e[:, :70], ONE, logs)
+    second = law.project(e[:, 70:], ONE, logs, first.state)
+    np.testing.assert_allclose(second.capacity_frac, whole.capacity_frac[:, 70:], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(second.state, whole.state, rtol=0, atol=1e-12)
+
+
+def test_time_without_exposure_changes_nothing(law: SeiLaw, pack: Pack, duty: Duty) -> None:
+    e = law.exposures(duty, pack)[None, :30]
+    aged = law.project(e, ONE, zeros(law))
+    still = law.project(np.zeros((1, 5, e.shape[2])), ONE, zeros(law), aged.state)
+    np.testing.assert_allclose(still.state, aged.state, atol=1e-15)
+    np.testing.assert_allclose(still.capacity_frac, aged.capacity_frac[0, -1], atol=1e-12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2), st.floats(-1.5, 1.5), st.floats(0.05, 1.0))
+def test_larger_multipliers_never_age_less(which: int, at: float, more: float) -> None:
+    pack = pack_of_cell()
+    law = SeiLaw("nmc811_lgm50", "sei_ec")
+    year = law.exposures(typical_duty(pack, 28), pack).sum(axis=0) * 13
+    logs = np.zeros((2, 3))
+    logs[:, which] = [at, at + more]
+    run = law.project(np.tile(year, (1, 5, 1)), ONE, logs)
+    assert np.all(run.capacity_frac[1] <= run.capacity_frac[0] + 1e-9)
+    assert np.all(np.diff(run.capacity_frac, axis=1) <= 1e-12)
+
+
+@pytest.mark.parametrize("periods", [12, 1])
+def test_long_periods_agree_with_days(law: SeiLaw, pack: Pack, duty: Duty, periods: int) -> None:
+    """Months err by 0.02 pp at most against daily recursion over ten years (a year at once by somewhat more)."""
+    daily = law.exposures(duty, pack)
+    years = 10
+    by_day = law.project(np.tile(daily, (years, 1))[None], ONE, zeros(law))
+    long = np.stack([part.sum(axis=0) for part in np.array_split(daily, periods)])
+    by_period = law.project(np.tile(long, (years, 1))[None], ONE, zeros(law))
+    error_pp = 100 * (by_period.capacity_frac[0, periods - 1 :: periods] - by_day.capacity_frac[0, 363::364])
+    assert np.max(np.abs(error_pp)) < (0.02 if periods == 12 else 0.1)
+
+
+def test_multipliers_are_exact_on_stored_growth(pack: Pack) -> None:
+    """A law whose constants are scaled and a draw that carries the same factors agree (interpolation in thickness)."""
+    law = SeiLaw("nmc811_lgm50", "sei_ec")
+    duty = typical_duty(pack, 56)
+    factors = {"kinetic": 1.7, "diffusion": 0.6, "wear": 1.4}
+    logs = np.log([[factors[n] for n in law.multiplier_names]])
+    drawn = law.project(law.exposures(duty, pack)[None], ONE, logs).capacity_frac[0, -1]
+    k = law.tables.constants
+    scaled = k._replace(
+        kinetic_m_s=k.kinetic_m_s * 1.7,
+        film_diffusivity_m2_s=k.film_diffusivity_m2_s * 0.6,
+        wear_per_cycle_frac=k.wear_per_cycle_frac * 1.4,
+    )
+    tables = dataclasses.replace(law.tables, constants=scaled)
+    steps = steps_of(duty, pack)
+    state = kernel_run(steps, balanced_current(steps), segments_of(steps, 1.0), tables.new_state, tables)[-1]
+    assert 100 * abs(drawn - tables.capacity_frac(state)) < 0.02
+
+
+@pytest.mark.parametrize("cell_id", ["nmc811_lgm50", "leaf_40kwh", "lfp_prada2013"])
+@pytest.mark.parametrize("law_id", sei.LAW_IDS)
+def test_days_agree_with_the_exact_recursion_over_ten_years(cell_id: str, law_id: str) -> None:
+    """Stored growth against the kernel re-anchored every day, currents following the present capacity; no wear."""
+    pack = pack_of_cell(cell_id)
+    law = SeiLaw(cell_id, law_id)
+    year = typical_duty(pack, 364, export_frac=0.1)
+    logs = zeros(law)
+    logs[0, law.multiplier_names.index("wear")] = -30.0
+    run = law.project(np.tile(law.exposures(year, pack), (10, 1))[None], ONE, logs)
+    tables = dataclasses.replace(law.tables, constants=law.tables.constants._replace(wear_per_cycle_frac=0.0))
+    steps = steps_of(year, pack)
+    months = np.searchsorted(steps.day, np.arange(0, 365, 28))
+    state = tables.new_state
+    errors = []
+    for y in range(10):
+        for a, b in itertools.pairwise(months):
+            month = sei.Steps(*(getattr(steps, f.name)[a:b] for f in dataclasses.fields(sei.Steps)))
+            charge = balanced_current(month, tables.capacity_frac(state))
+            state = kernel_run(month, charge, segments_of(month, 1.0), state, tables)[-1]
+        errors.append(100 * (run.capacity_frac[0, 364 * (y + 1) - 1] - tables.capacity_frac(state)))
+    assert np.max(np.abs(errors)) < 0.1, np.round(errors, 3)
+
+
+def test_levels_are_interpolated_between(law: SeiLaw, pack: Pack) -> None:
+    low, high = (law.exposures(typical_duty(pack, 28, export_frac=x), pack).sum(axis=0) * 13 for x in (0.0, 0.2))
+    levels = np.stack([np.tile(low, (10, 1)), np.tile(high, (10, 1))])
+    fade = [
+        law.project(e, np.array(c), zeros(law)).capacity_frac[0, -1]
+        for e, c in (
+            (levels[:1], [1.0]),
+            (levels, [1.0, 0.7]),
+            (levels[1:], [1.0]),
+        )
+    ]
+    assert fade[2] < fade[1] < fade[0]
+
+
+@pytest.mark.parametrize(
+    ("cell_id", "allowed_pp"), [("nmc811_lgm50", 0.03), ("leaf_40kwh", 0.005), ("lfp_prada2013", 0.005)]
+)
+def test_capacity_grid_is_fine_enough(cell_id: str, allowed_pp: float) -> None:
+    """Interpolated capacity against bisection; the LG M50 set has a measured, noisy anode curve, hence 0.03 pp."""
+    law = SeiLaw(cell_id, "sei_ec")
+    t, k = law.tables, law.tables.constants
+    rng = np.random.default_rng(3)
+    lithium, anode = rng.uniform(0, 0.4, 2000), rng.uniform(0, 0.2, 2000)
+    grid = balance_grid(
+        t.esoh.lithium_ah,
+        t.esoh.anode_ah,
+        t.esoh.cathode_ah,
+        k.cathode_wear_ratio,
+        t.esoh.voltage_min_v,
+        t.esoh.voltage_max_v,
+        t.esoh.anode_ocp_v,
+        t.esoh.cathode_ocp_v,
+    )
+    mine = np.array([balance_at(grid, q, a)[0] for q, a in zip(lithium, anode, strict=True)]) / k.capacity_ah
+    exact = capacity_frac(lithium, anode, k.cathode_wear_ratio * anode, t.esoh)
+    error_pp = 100 * np.abs(mine - exact)
+    assert np.quantile(error_pp, 0.99) < allowed_pp
+    assert np.max(error_pp) < 0.15
+
+
+def test_wrong_shapes_are_named(law: SeiLaw) -> None:
+    with pytest.raises(ValueError, match="exposures need shape"):
+        law.project(np.zeros((1, 2, 3)), ONE, zeros(law))
+    with pytest.raises(ValueError, match="log_multipliers need shape"):
+        law.project(np.zeros((1, 2, len(law.exposure_names))), ONE, np.zeros((1, 7)))
+
+
+def test_range_check_counts_what_lies_outside(law: SeiLaw, pack: Pack) -> None:
+    duty = typical_duty(pack, 10)
+    assert law.range_check(duty, pack).outside_frac == 0
+    hot = dataclasses.replace(duty, temp_c=np.where(np.arange(240) < 60, 50.0, 20.0))
+    check = law.range_check(hot, pack)
+    assert check.outside_frac == pytest.approx(0.25)
+    assert check.by_variable["temp_c"] == pytest.approx(0.25)
+    assert check.by_variable["c_rate"] == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 1), st.floats(-30, 50), st.floats(-0.5, 0), st.floats(0, 0.5)), min_size=1, max_size=12
+    )
+)
+def test_substeps_keep_time_soc_and_throughput(rows: list[tuple[float, float, float, float]]) -> None:
+    soc = np.array([0.5, *(r[0] for r in rows)])
+    current = np.array([[r[2], r[3], 0.0, 0.0] for r in rows])
+    hours, rate, _, start, end, step = substeps(soc, np.array([r[1] for r in rows]), current, 1.0)
+    assert hours.sum() == pytest.approx(len(rows))
+    np.testing.assert_allclose(start[1:], end[:-1], atol=1e-12)
+    assert end[-1] == pytest.approx(soc[-1])
+    assert np.all(np.abs(end - start) <= SUBSTEP_SOC + 1e-9)
+    both = np.minimum(-current[:, 0], current[:, 1]) > 2e-3
+    throughput = np.where(both, np.abs(current).sum(axis=1), np.abs(current.sum(axis=1)))
+    for i in range(len(rows)):
+        assert np.sum((np.abs(rate) * hours)[step == i]) == pytest.approx(throughput[i], abs=1e-9)
+
+
+@pytest.mark.parametrize("cell_id", ["nmc811_lgm50", "leaf_40kwh", "lfp_prada2013"])
+def test_stated_speeds_are_the_calibrated_ones(cell_id: str) -> None:
+    """Repeats the fit that laws.toml states: factors of one, and a plausible first ten years."""
+    pack = pack_of_cell(cell_id)
+    duty = typical_duty(pack)
+    share = LFP_SHARE if cell_id.startswith("lfp") else 1.0
+    for law in members(cell_id):
+        for name, factor in fit_speed(law, duty, pack, {y: share * f for y, f in NMC_FADE_FRAC.items()}).items():
+            assert factor == pytest.approx(1.0, abs=0.02), (law.law_id, name)
+        fade = fade_by_year(law, duty, pack, 10, zeros(law))[0]
+        assert 0.02 < fade[0] < 0.06
+        assert 0.10 < fade[9] < 0.18
+
+
+def test_high_soc_ages_faster_and_export_costs_little(law: SeiLaw, pack: Pack) -> None:
+    base, full, export = (
+        fade_by_year(law, typical_duty(pack, 364, **kw), pack, 10, zeros(law))[0, -1]
+        for kw in ({}, {"top_cell_soc": 0.95}, {"export_frac": 10 / 60})
+    )
+    assert full > base
+    assert -0.01 < export - base < 0.09
+
+
+def test_daily_run_moves_the_state(law: SeiLaw, pack: Pack) -> None:
+    state = daily_run(law, typical_duty(pack, 7), pack, law.tables.new_state)
+    assert np.all(state > law.tables.new_state)
