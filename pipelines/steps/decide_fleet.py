@@ -185,12 +185,18 @@ def _breach_kpis(results: Sequence[VehicleResult], terms: Terms, put: Any) -> No
             low, high = weighted_quantile(other, weight, (0.1, 0.9)).tolist()
             put(f"expected_breaches_{name}", value, "vehicles", basis, min(low, value), max(high, value))
     base, base_number = _found(results, BASELINE_POLICY, terms.draws)
-    low, high = weighted_quantile(number - base_number, weight, (0.1, 0.9)).tolist()
-    put("breaches_due_to_way_of_use", own - base, "vehicles",
-        "as driven against smart charging without export, paired worlds", min(low, own - base), max(high, own - base),
-        )  # fmt: skip
-    if own > 0.01:
-        put("share_of_breaches_due_to_way_of_use", (own - base) / own, "1", "the same over the breaches as driven")
+    for policy_id, name, words in (
+        ("as_driven", "way_of_use", "as driven against smart charging without export, paired worlds"),
+        (FLEET_POLICY, "export", f"{FLEET_POLICY} against smart charging without export, paired worlds"),
+    ):
+        if policy_id not in results[0].claims:
+            continue
+        value, number = _found(results, policy_id, terms.draws)
+        low, high = weighted_quantile(number - base_number, weight, (0.1, 0.9)).tolist()
+        more = value - base
+        put(f"breaches_due_to_{name}", more, "vehicles", words, min(low, more), max(high, more))
+        if value > 0.01:
+            put(f"share_of_breaches_due_to_{name}", more / value, "1", f"{words}: over the breaches under {policy_id}")
 
 
 def _effect_kpis(results: Sequence[VehicleResult], policies: Sequence[Policy], put: Any) -> None:
