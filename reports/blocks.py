@@ -120,7 +120,11 @@ def rows(*cells: tuple[str, ...]) -> tuple[Row, ...]:
 
 
 def plain_table(
-    caption: str, columns: tuple[str, ...], body: list[tuple[str, ...]], text_columns: int = 1, note: str = ""
+    caption: str,
+    columns: tuple[str, ...],
+    body: list[tuple[str, ...]],
+    text_columns: int = 1,
+    left: tuple[int, ...] = (),
 ) -> Table:
     """A table of texts without groups."""
-    return Table(caption, columns, (Group("", rows(*body)),), text_columns=text_columns, note=note)
+    return Table(caption, columns, (Group("", rows(*body)),), text_columns=text_columns, left=left)

@@ -179,7 +179,7 @@ def breach_bars(chart_id: str, rows: Sequence[Interval], title: str, desc: str) 
     d = Drawing(chart_id, title, desc, WIDTH, top + step * max(len(rows), 1) + 24)
     highest = max([r.high for r in rows] + [r.value for r in rows] + [0.0])
     full = next(v for v in (0.05, 0.1, 0.2, 0.5, 1.0) if highest <= v or v == 1.0)
-    sx = Scale(0.0, full, 14, WIDTH - 96)
+    sx = Scale(0.0, full, 18, WIDTH - 96)
     for i, r in enumerate(rows):
         y = top + step * i + 26
         strong = " strong" if r.strong else ""
@@ -273,11 +273,13 @@ def period_bars(chart_id: str, rows: Sequence[Interval], title: str, desc: str, 
     for v in ticks(0.0, top_value, 4):
         d.line(left, sy(v), right, sy(v), "grid")
         d.text(left - 6, sy(v) + 4, t.number(v, 0 if top_value >= 8 else 1 if top_value >= 0.8 else 2), "tick", "end")
+    firsts = [i for i, r in enumerate(rows) if r.label.endswith("Q1")]
+    named = set(range(len(rows))) if len(rows) <= 6 else set(firsts[:: -(-len(firsts) // 6) or 1])
     for i, r in enumerate(rows):
         x = left + width * i
         d.rect(x + width * 0.18, sy(r.value), width * 0.64, bottom - sy(r.value), "bar strong")
         d.line(x + width / 2, sy(r.low), x + width / 2, sy(r.high), "whisker")
-        if r.label.endswith("Q1") or len(rows) <= 6:
+        if i in named:
             d.text(x + width / 2, bottom + 17, r.label if len(rows) <= 6 else r.label[:-2], "tick", "middle")
     d.text(8, 14, y_label, "note")
     return d.render()

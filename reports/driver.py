@@ -12,6 +12,7 @@ from reports.driver_now import headline, headline_figure, notices, now_section
 from reports.policies_view import (
     GROUPS,
     REFERENCE,
+    SAME,
     Option,
     difference_heading,
     horizon_years,
@@ -20,6 +21,9 @@ from reports.policies_view import (
     recommended_option,
 )
 from reports.rows import VehicleData
+
+# Shorter power cuts in a year are not worth a line.
+SHOWN_OUTAGE_HOURS = 1.0
 
 
 def driver_page(v: VehicleData) -> Page:
@@ -79,14 +83,14 @@ def _recommended_section(v: VehicleData, options: tuple[Option, ...]) -> Section
         heading = difference_heading(chosen.horizon.diff_p10_pp, chosen.horizon.diff_p90_pp)
         items.append(
             f"Wear: {chosen.wear} points after {years} years ({chosen.wear_range}). {heading}"
-            + (" to a car that exports nothing." if heading == "No clear difference" else ".")
+            + (" to a car that exports nothing." if heading == SAME else " than without export.")
         )
     if chosen.value is not None and chosen.policy_id != BASELINE_POLICY:
         items.append(f"Electricity: about {chosen.saved} saved a year, at the prices of the source years.")
     if chosen.warranty is not None:
         items.append(f"Warranty: chance of a breach {chosen.breach} (models say {chosen.breach_range}).")
     p = chosen.setting
-    if p is not None and t.known(p.outage_hours_bridged) and (p.outage_hours or 0) > 0:
+    if p is not None and t.known(p.outage_hours_bridged) and (p.outage_hours or 0) >= SHOWN_OUTAGE_HOURS:
         items.append(
             f"Power cuts: bridges {t.number(p.outage_hours_bridged, 1)} of {t.number(p.outage_hours, 1)} hours a year"
             " (scenario)."
@@ -175,13 +179,13 @@ def _policies_section(v: VehicleData, options: tuple[Option, ...]) -> Section:
     years = horizon_years(v)
     shown = [o for o in options if not o.capped or o.recommended]
     rest = [o for o in options if o.capped and not o.recommended]
-    columns = ("Setting", f"Extra wear in {years} years", "Saved a year", "Warranty left")
+    columns = ("Setting", f"Extra wear in {years} years", "Saved a year", "Years of warranty")
     rows = [
         charts.Interval(o.label, o.horizon.diff_p10_pp, o.horizon.diff_p50_pp, o.horizon.diff_p90_pp, o.recommended)
         for o in shown
         if o.horizon is not None and o.policy_id != BASELINE_POLICY
     ]
-    unclear = sum(1 for o in options if o.group != REFERENCE and o.group == "No clear difference")
+    unclear = sum(1 for o in options if o.group != REFERENCE and o.group == SAME)
     others = sum(1 for o in options if o.group != REFERENCE)
     base = option(options, BASELINE_POLICY)
     figure = Figure(
@@ -249,7 +253,7 @@ def _energy_detail(options: tuple[Option, ...]) -> Detail:
             )
         )
         if p.cap and t.known(p.cap_changed_days_frac):
-            caps.append(f"{o.label}: {p.cap} changed {t.percent(p.cap_changed_days_frac)} of days.")
+            caps.append(f"{o.label}: the limit changed {t.percent(p.cap_changed_days_frac)} of days.")
     table = plain_table(
         "A year in each setting.",
         ("Setting", "Exported", "Full cycles", "Mean level", "Outside tested range", "Driving charged elsewhere"),

@@ -118,6 +118,12 @@ def _how_wrong(errors: list[LawError]) -> str:
     return f"How wrong the models have been on cars like yours: {span} points, on readings kept aside."
 
 
+def stands_aside(reason: str) -> str:
+    """Why a learned correction is not used, said once."""
+    said = reason.removeprefix("stands aside").lstrip(" :,")
+    return f"stands aside: {said}" if said else "stands aside"
+
+
 def unknown_section(v: VehicleData) -> Section:
     """What is not known of this car: standing, assumed values, validity, age of the sources, errors of the models."""
     s = v.state
@@ -141,8 +147,10 @@ def unknown_section(v: VehicleData) -> Section:
     if v.sources:
         items.append("Years put together: " + "; ".join(f"{name}: {when}" for name, when in v.sources) + ".")
     if v.sessions.first_utc and v.sessions.last_utc:
+        zone = v.home.time_zone if v.home else "UTC"
+        first, last = t.local_day(v.sessions.first_utc, zone), t.local_day(v.sessions.last_utc, zone)
         items.append(
-            f"Your own sessions: {t.day(v.sessions.first_utc.date())} to {t.day(v.sessions.last_utc.date())}"
+            f"Your own sessions: {t.day(first)} to {t.day(last)}"
             + (" (dates assumed, the log has none)." if v.sessions.date_assumed else ".")
         )
     if v.sessions.drive_inferred:
@@ -160,7 +168,7 @@ def unknown_section(v: VehicleData) -> Section:
     )
     residual = [
         f"Learned correction ({'fleet' if r.scope == 'fleet' else 'cars like yours'}):"
-        f" {'used' if r.used else 'stands aside'}" + (f", {r.reason}" if r.reason and not r.used else "") + "."
+        f" {'used' if r.used else stands_aside(r.reason)}."
         for r in v.residuals
     ]
     if not residual and s.residual_model:

@@ -76,7 +76,7 @@ def warranty_section(v: VehicleData, options: tuple[Option, ...]) -> Section:
 
 
 def _km_fact(label: str, km: float, low: float, high: float, note: str) -> Fact:
-    span = "" if low == high else f"{t.number_range(max(low, 0.0), max(high, 0.0))} km"
+    span = "" if t.number(low) == t.number(high) else f"{t.number_range(max(low, 0.0), max(high, 0.0))} km"
     return Fact(label, f"{t.number(max(km, 0.0))} km", span, note)
 
 
@@ -156,12 +156,15 @@ def _attribution(w: WarrantyRow | None) -> list[str]:
     if w is None or w.fade_by_export_pp is None:
         return []
     span = t.points_range(w.fade_by_export_low_pp, w.fade_by_export_high_pp)
-    out = [f"Wear that export causes by the end of cover: {t.points(w.fade_by_export_pp)} points ({span})."]
+    out = [
+        "Going on as today, compared with smart charging without export: wear by the end of cover"
+        f" {t.points(w.fade_by_export_pp)} points ({span})."
+    ]
     if t.known(w.cover_lost_by_export_years):
         out.append(f"Cover that export uses up as distance: {t.years(w.cover_lost_by_export_years)}.")
     if t.known(w.breach_by_fade_frac) and t.known(w.breach_by_cover_frac):
         out.append(
-            f"Of the chance of a breach, export's wear adds {t.points((w.breach_by_fade_frac or 0) * 100)} points;"
+            f"To the chance of a breach that wear adds {t.points((w.breach_by_fade_frac or 0) * 100)} points;"
             f" shorter cover changes it by {t.points((w.breach_by_cover_frac or 0) * 100)} points."
         )
     return out
@@ -173,8 +176,9 @@ def _other_contracts(v: VehicleData, policy: str) -> list[str]:
         for w in v.warranties
         if w.policy_id == policy and w.contract_id != v.vehicle.contract_id and w.test_schedule == schedule_of(v)
     ]
+    names = {w.contract_id: v.contract_labels.get(w.contract_id) or t.words(w.contract_id) for w in others}
     return [
-        f"Scenario “{t.words(w.contract_id)}”: cover ends in {t.years(w.cover_end_years)}, chance of a breach"
+        f"“{names[w.contract_id]}”: cover ends in {t.years(w.cover_end_years)}, chance of a breach"
         f" {t.chance(w.breach_frac)} ({t.chance_range(w.breach_low_frac, w.breach_high_frac)})."
         for w in others
     ]
@@ -206,7 +210,7 @@ def resale_section(v: VehicleData, options: tuple[Option, ...]) -> Section:
             )
             body.append(
                 (
-                    f"in {year} years: {label_of(v.policies, policy_id)}",
+                    f"in {t.plural(year, 'year')}: {label_of(v.policies, policy_id)}",
                     t.money(row.value_money, row.currency),
                     t.money_range(row.value_low_money, row.value_high_money, row.currency),
                     diff,

@@ -147,7 +147,7 @@ def _distance(v: VehicleData) -> Fact:
     s = v.state
     if not t.known(s.odometer_km):
         return Fact("Distance", t.UNKNOWN, "", "no odometer in the logs")
-    exact = s.odometer_low_km == s.odometer_high_km
+    exact = t.number(s.odometer_low_km) == t.number(s.odometer_high_km)
     span = "" if exact else f"{t.number_range(s.odometer_low_km, s.odometer_high_km)} km"
     return Fact("Distance", f"{t.number(s.odometer_km)} km", span, "as read" if exact else "modelled from use")
 

@@ -90,7 +90,7 @@ def index_page(data: FleetData) -> Page:
         else f"No vehicle of {n} is likely to breach the warranty."
     )
     lead = (
-        f"A chance of {limit} or more that a test finds too little capacity within cover."
+        f"Counted from a chance of {limit} that a test finds too little capacity while cover lasts."
         f" {counts['measured']} measured, {counts['inferred']} inferred, {counts['prior_only']} known by type alone."
     )
     sections = (
@@ -156,13 +156,24 @@ def _kpi_section(data: FleetData) -> Section:
         for k in sorted(data.kpis, key=lambda k: (rank.get(k.kpi, len(rank)), k.kpi))
         if t.known(k.value) and k.kpi not in ELSEWHERE and not k.kpi.startswith("effect_left_")
     ]
-    facts: list[Fact] = []
-    for k in shown:
-        span = "" if not (t.known(k.low) and t.known(k.high)) else f"{kpi_value(k, k.low)} to {kpi_value(k, k.high)}"
-        facts.append(Fact(KPIS.get(k.kpi, t.words(k.kpi).capitalize()), kpi_value(k, k.value), span, k.basis or ""))
+    rows = [(KPIS.get(k.kpi, t.words(k.kpi).capitalize()), kpi_value(k, k.value), _kpi_range(k)) for k in shown]
+    facts = [Fact(*row) for row, k in zip(rows, shown, strict=True) if k.kpi in KPIS]
+    body = [(*row, k.basis or "") for row, k in zip(rows, shown, strict=True)]
+    table = plain_table("Every figure of the night.", ("Figure", "Value", "Range", "Rests on"), body, left=(3,))
     return Section(
-        "figures", "Key figures", facts=tuple(facts), lead="" if facts else "No figures have been written yet."
+        "figures",
+        "Key figures",
+        facts=tuple(facts),
+        lead="" if facts else "No figures have been written yet.",
+        details=(Detail("All figures and what they rest on", tables=(table,)),) if body else (),
     )
+
+
+def _kpi_range(k: KpiRow) -> str:
+    if not (t.known(k.low) and t.known(k.high)):
+        return ""
+    low, high = kpi_value(k, k.low), kpi_value(k, k.high)
+    return low if low == high else f"{low} to {high}"
 
 
 def _capacity_section(data: FleetData) -> Section:

@@ -83,7 +83,11 @@ def _refused(data: FleetData) -> tuple[Detail, ...]:
 def _reject_section(data: FleetData) -> Section:
     body = [(r.format or "not known", t.words(r.reason), t.number(r.rows), r.example or "") for r in data.rejects]
     table = plain_table(
-        "Rows refused one by one; each is kept in raw_reject.", ("Format", "Reason", "Rows", "First example"), body, 2
+        "Rows refused one by one; each is kept in raw_reject.",
+        ("Format", "Reason", "Rows", "First example"),
+        body,
+        2,
+        left=(3,),
     )
     return Section(
         "rejects",
@@ -103,6 +107,7 @@ def _rule_section(data: FleetData) -> Section:
         ("Rule", "Source", "Rows or sessions", "Vehicles", "Example"),
         body,
         2,
+        left=(4,),
     )
     return Section(
         "rules", "Rules touched", tables=(table,) if body else (), lead="" if body else "No rule had to act."

@@ -7,7 +7,7 @@ import math
 from models.domain import BASELINE_POLICY
 from reports import text as t
 from reports.blocks import Detail, Page, Section, Table, plain_table
-from reports.driver_basis import law_errors
+from reports.driver_basis import law_errors, stands_aside
 from reports.fleet import footer, nav, notices
 from reports.policies_view import label_of
 from reports.rows_fleet import FleetData
@@ -107,6 +107,7 @@ def _fit_section(data: FleetData) -> Section:
             ("Law", "Factor", "Before (80 %)", "After (80 %)", "Width after / before", "Note"),
             body,
             2,
+            left=(5,),
         )
         details.append(Detail(cohort, tables=(table,), open=not details))
     return Section(
@@ -217,7 +218,7 @@ def _residual_section(data: FleetData) -> Section:
         (
             r.scope,
             "used" if r.used else "stands aside",
-            r.reason or "",
+            "" if r.used else stands_aside(r.reason).removeprefix("stands aside").lstrip(": "),
             t.number(r.groups),
             t.number(r.readings),
             t.number(r.rmse_laws_pp, 2),

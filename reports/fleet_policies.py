@@ -6,6 +6,7 @@ from models.domain import BASELINE_POLICY
 from reports import charts
 from reports import text as t
 from reports.blocks import Cell, Detail, Figure, Group, Row, Section, Table, plain_table
+from reports.blocks import rows as rows_of
 from reports.fleet_risk import total
 from reports.policies_view import difference_heading, label_of
 from reports.rows_fleet import ClaimsRow, FleetData, FrontierRow
@@ -112,23 +113,25 @@ def claims_section(data: FleetData) -> Section:
     title = "Claims and cost"
     if not data.claims:
         return Section("claims", title, lead="No claims have been computed yet.")
-    body: list[tuple[str, ...]] = []
+    groups: list[Group] = []
     details: list[Detail] = []
     figures: list[Figure] = []
     for cohort in _by_size(data, {c.cohort_id for c in data.claims}):
         mine = [c for c in data.claims if c.cohort_id == cohort]
         contracts = sorted({c.contract_id for c in mine})
         for contract in contracts:
-            for policy in ("as_driven", BASELINE_POLICY, *_worst(mine, contract)):
-                rows = [c for c in mine if c.contract_id == contract and c.policy_id == policy]
-                if rows:
-                    body.append(_claims_line(data, cohort, contract, policy, rows))
+            lines = [
+                _claims_line(data, policy, rows)
+                for policy in ("as_driven", BASELINE_POLICY, *_worst(mine, contract))
+                if (rows := [c for c in mine if c.contract_id == contract and c.policy_id == policy])
+            ]
+            groups.append(Group(f"{cohort}: {_contract_label(data, contract)}", rows_of(*lines)))
         rows = [c for c in mine if c.policy_id == "as_driven"] or [c for c in mine if c.policy_id == BASELINE_POLICY]
         main = _main_contract(data, cohort, contracts)
         shown = [c for c in rows if c.contract_id == main]
-        if shown and len(figures) < SHOWN_COHORTS:
+        if len(figures) < SHOWN_COHORTS and total(c.cost_money for c in shown) >= 1.0:
             figures.append(_claims_figure(cohort, shown, len(figures)))
-        details.append(_quarters(cohort, main, shown))
+        details.append(_quarters(cohort, _contract_label(data, main), shown))
     return Section(
         "claims",
         title,
@@ -138,16 +141,19 @@ def claims_section(data: FleetData) -> Section:
             " is the 99 % quantile of the cost to date.",
         ),
         tables=(
-            plain_table(
-                "Cohort totals over the forecast.",
-                ("Cohort and contract", "Setting", "Breaches", "Claims", "Cost", "Reserve, 99 %"),
-                body,
-                2,
+            Table(
+                "Totals over the forecast, by cohort and contract.",
+                ("Setting", "Breaches", "Claims", "Cost", "Reserve, 99 %"),
+                tuple(groups),
             ),
         ),
         figures=tuple(figures),
         details=tuple(details),
     )
+
+
+def _contract_label(data: FleetData, contract: str) -> str:
+    return data.contract_labels.get(contract) or t.words(contract)
 
 
 def _main_contract(data: FleetData, cohort: str, contracts: list[str]) -> str:
@@ -165,11 +171,10 @@ def _worst(rows: list[ClaimsRow], contract: str) -> tuple[str, ...]:
     return (max(others, key=lambda p: (sums[p], p)),) if others else ()
 
 
-def _claims_line(data: FleetData, cohort: str, contract: str, policy: str, rows: list[ClaimsRow]) -> tuple[str, ...]:
+def _claims_line(data: FleetData, policy: str, rows: list[ClaimsRow]) -> tuple[str, ...]:
     reserves = [c.reserve_money for c in rows if c.reserve_money is not None]
     currency = rows[0].currency
     return (
-        f"{cohort}, {t.words(contract)}",
         label_of(data.policies, policy),
         t.number(total(c.breaches for c in rows), 2),
         t.number(total(c.claims for c in rows), 2),
@@ -208,7 +213,7 @@ def _quarters(cohort: str, contract: str, rows: list[ClaimsRow]) -> Detail:
     basis = rows[0].basis if rows else ""
     return Detail(
         f"{cohort}: the next {t.plural(len(body), 'quarter')}",
-        (f"Contract {t.words(contract)}, going on as today. Basis: {basis or 'not stated'}.",),
+        (f"{contract}; going on as today. Basis: {basis or 'not stated'}.",),
         tables=(
             plain_table(
                 "Expected values with 80 % ranges.",

@@ -11,9 +11,11 @@ from reports.rows import ForecastRow, PolicyRow, ValueRow, VehicleData, Warranty
 
 SCHEDULE = "yearly"
 REFERENCE = "For comparison"
-LESS = "Less wear than without export"
+LESS = "Clearly less wear"
 SAME = "No clear difference"
-MORE = "More wear than without export"
+MORE = "Clearly more wear"
+# A difference that shows as 0.0 is none to a reader.
+ROUNDS_TO_ZERO_PP = 0.05
 GROUPS = (REFERENCE, LESS, SAME, MORE)
 
 
@@ -62,7 +64,7 @@ class Option:
     def saved(self) -> str:
         """Bill saved a year against the baseline."""
         if self.policy_id == BASELINE_POLICY:
-            return "reference"
+            return t.money(0.0, self.value.currency) if self.value else "reference"
         if self.value is None or not t.known(self.value.bill_saved_money_per_year):
             return t.UNKNOWN
         return t.money(self.value.bill_saved_money_per_year, self.value.currency)
@@ -70,7 +72,7 @@ class Option:
     @property
     def cover(self) -> str:
         """Years of cover left."""
-        return t.UNKNOWN if self.warranty is None else t.years(self.warranty.cover_end_years)
+        return t.UNKNOWN if self.warranty is None else t.number(self.warranty.cover_end_years, 1)
 
     @property
     def breach(self) -> str:
@@ -86,12 +88,12 @@ class Option:
 
 
 def difference_heading(low_pp: float, high_pp: float) -> str:
-    """Heading of a paired difference.
+    """Heading of a paired difference: none is clear when its interval includes zero or shows as 0.0 throughout.
 
     >>> difference_heading(-0.1, 1.2), difference_heading(0.2, 1.2), difference_heading(-1.0, -0.2)
-    ('No clear difference', 'More wear than without export', 'Less wear than without export')
+    ('No clear difference', 'Clearly more wear', 'Clearly less wear')
     """
-    if low_pp <= 0 <= high_pp:
+    if low_pp <= 0 <= high_pp or max(abs(low_pp), abs(high_pp)) < ROUNDS_TO_ZERO_PP:
         return SAME
     return MORE if low_pp > 0 else LESS
 
@@ -107,7 +109,7 @@ def _range(row: ForecastRow | None) -> str:
 def label_of(policies: Mapping[str, Policy], policy_id: str) -> str:
     """A policy's label, its name in words where it has none."""
     policy = policies.get(policy_id)
-    return (policy.label if policy else "") or t.words(policy_id)
+    return ((policy.label if policy else "") or t.words(policy_id)).replace(" %", f"{t.NBSP}%")
 
 
 def options_of(v: VehicleData) -> tuple[Option, ...]:

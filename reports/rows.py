@@ -275,6 +275,7 @@ class VehicleData:
     habits: Habits = field(default_factory=Habits)
     sources: tuple[tuple[str, str], ...] = ()
     law_labels: dict[str, str] = field(default_factory=dict)
+    contract_labels: dict[str, str] = field(default_factory=dict)
     cohort_soh: tuple[float, ...] = ()
     logs_have_export: bool = True
     simulated: bool = False

@@ -133,6 +133,7 @@ class FleetData:
     conformance: tuple[ConformanceRow, ...] = ()
     residuals: tuple[ResidualRow, ...] = ()
     law_labels: dict[str, str] = field(default_factory=dict)
+    contract_labels: dict[str, str] = field(default_factory=dict)
     unregistered: int = 0
     soc_inferred_sessions: int = 0
     sessions: int = 0

@@ -81,14 +81,15 @@ def chance(frac: float | None) -> str:
 
 def _ends(low: float, high: float, digits: int, plus: bool = False) -> str:
     a, b = number(low, digits, plus), number(high, digits, plus)
-    return f"{a} to {b}"
+    return a if a == b else f"{a} to {b}"
 
 
 def percent_range(low: float | None, high: float | None, digits: int = 0) -> str:
     """An interval of fractions in percent, e.g. ``91–95 %``."""
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return UNKNOWN
-    return f"{number(low * 100, digits)}{DASH}{number(high * 100, digits)}{NBSP}%"
+    a, b = number(low * 100, digits), number(high * 100, digits)
+    return f"{a}{NBSP}%" if a == b else f"{a}{DASH}{b}{NBSP}%"
 
 
 def chance_range(low: float | None, high: float | None) -> str:
@@ -141,7 +142,8 @@ def money_range(low: float | None, high: float | None, currency: str, digits: in
     """An interval of amounts."""
     if not (known(low) and known(high)):
         return UNKNOWN
-    return f"{money(low, currency, digits, plus)} to {money(high, currency, digits, plus)}"
+    a, b = money(low, currency, digits, plus), money(high, currency, digits, plus)
+    return a if a == b else f"{a} to {b}"
 
 
 def day(value: date | None) -> str:

@@ -138,7 +138,7 @@ def test_assumed_values_errors_and_sources_are_named(page_rows: ModuleType) -> N
     for label in page_rows.LAWS.values():
         assert label in said
     assert "0.006 points (1 run)" in said
-    assert "stands aside, fewer than 20 vehicles" in said
+    assert "stands aside: fewer than 20 vehicles with readings." in said
 
 
 def test_missing_parts_become_sentences(page_rows: ModuleType) -> None:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from models.domain import Contract, Home, Policy, Vehicle
 from models.laws.registry import laws_for
 from models.packs import pack_of
-from models.parameters import ParameterError, entry
+from models.parameters import ParameterError, entry, load
 from models.policies import policies as known_policies
 from models.warranty import contract_of
 from pipelines.settings import Settings
@@ -212,6 +212,7 @@ def load_fleet(wh: Warehouse, settings: Settings) -> FleetData:
     type_label = cache(lambda t: _words("vehicles", t, home))
     cell_label = cache(lambda c: _words("cells", c, home))
     contract = cache(lambda c: _contract(c, home))
+    contracts = {name: e.label for name, e in sorted(load("contracts", home).items())}
     out: list[VehicleData] = []
     for v in vehicles:
         if v.vehicle_id not in states:
@@ -234,6 +235,7 @@ def load_fleet(wh: Warehouse, settings: Settings) -> FleetData:
                 habits=habits.get(v.vehicle_id, Habits()),
                 sources=_named_sources(place, sources),
                 law_labels=labels[v.cell_id],
+                contract_labels=contracts,
                 cohort_soh=_shown_cohort(cohort_soh[v.cohort_id]),
                 logs_have_export=export_sessions > 0,
                 simulated=simulated,
@@ -262,6 +264,7 @@ def load_fleet(wh: Warehouse, settings: Settings) -> FleetData:
         conformance=conformance,
         residuals=residuals,
         law_labels={k: x for cell in sorted(labels) for k, x in labels[cell].items()},
+        contract_labels=contracts,
         unregistered=len(with_logs - known),
         soc_inferred_sessions=sum(s.soc_inferred for s in sessions.values()),
         sessions=sum(s.total for s in sessions.values()),
