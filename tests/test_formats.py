@@ -156,6 +156,12 @@ def test_every_damage_has_its_reason() -> None:
     }
 
 
+def test_a_clock_that_jumps_a_century_does_not_move_the_as_of_day() -> None:
+    rows = [f"A,2024-01-01T00:00:{s:02d}Z,1\n" for s in range(5)] + ["A,2088-01-01T00:00:00Z,1\n"]
+    got = read_table(("car,t,i\n" + "".join(rows)).encode(), _spec())
+    assert got.rejects.select("line", "reason").rows() == [(7, "impossible_time")]
+
+
 def test_decimal_comma_takes_no_thousands() -> None:
     spec = _spec(SAMPLES.replace("[columns]", '[file]\ndelimiter = ";"\ndecimal = ","\n[columns]'))
     got = read_table(b"car;t;i\nA;2024-01-01T00:00:00Z;1,5\nA;2024-01-01T00:00:01Z;1.500\n", spec)
@@ -258,7 +264,8 @@ def test_wide_air_temperature_and_long(tmp_path: Path) -> None:
         short = io.BytesIO()
         frame.head(10).write_parquet(short)
         read_table(short.getvalue(), load_format("air_temperature"))
-    data = b"station,time_utc,air_temp_c\nX,2024-01-01T00:00:00Z,1.5\nX,2024-01-01T00:30:00Z,1.5\nX,2024-01-01T02:00:00Z,\n"
+    rows = ("00:00:00Z,1.5", "00:30:00Z,1.5", "02:00:00Z,")
+    data = ("station,time_utc,air_temp_c\n" + "".join(f"X,2024-01-01T{row}\n" for row in rows)).encode()
     long = read_table(data, load_format("air_temperature_long"))
     assert long.rows.height == 1
     assert not long.rows["typical_year"].any()

@@ -26,6 +26,7 @@ from warehouse import intake
 from warehouse.checks import run_checks
 from warehouse.formatspec import load_format
 from warehouse.keys import KEY_FILE, KeyFileError, hash_id, id_key, write_demo_key, write_demo_marker
+from warehouse.readers.source import file_sha256
 from warehouse.store import Warehouse, WarehouseError, open_warehouse
 
 SAMPLES = "vehicle,time_utc,session,state,voltage_v,current_a,soc_pct,battery_temp_c,ambient_c,power_kw,odometer_km"
@@ -69,7 +70,7 @@ _LINE = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(files=st.lists(st.lists(_LINE, max_size=12), min_size=1, max_size=3), end=st.sampled_from(["\n", "\r\n"]))
 def test_every_record_is_loaded_rejected_or_duplicate(shared: Warehouse, files: list[list[str]], end: str) -> None:
     """Random damage, several files into one warehouse: read = loaded + rejected + duplicate, proved by the checks."""
@@ -207,7 +208,7 @@ def test_a_demo_home_takes_only_its_own_files(tmp_path: Path) -> None:
     home = Settings(home=tmp_path / "home")
     own, other = write(tmp_path / "own.csv", sample()), write(tmp_path / "other.csv", sample(minute=1))
     write_demo_key(home.home, 1)
-    write_demo_marker(home.home, 1, [intake.file_sha256(own)])
+    write_demo_marker(home.home, 1, [file_sha256(own)])
     results = ingest(home, [own, other], "fadecast_samples")
     assert [r.status for r in results] == ["loaded", "refused"]
     assert results[1].error is not None and "demo" in results[1].error
@@ -291,6 +292,7 @@ def test_orphans_are_swept_and_a_lost_part_is_reported(tmp_path: Path) -> None:
             wh.samples(wh.vehicles_with("samples")[0])
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_and_done_again(tmp_path: Path) -> None:
     """kill -9 between the part and its transaction: the ledger knows nothing of it, and the next ingest is complete."""
     logs = tmp_path / "logs"

@@ -64,32 +64,33 @@ def test_a_row_is_completed_and_says_what_is_assumed(tmp_path: Path) -> None:
     assert failed(home.home) == []
 
 
-@pytest.mark.parametrize(
-    ("change", "reason", "said"),
-    [
-        ({"vehicle": ""}, "missing_value", "column 'vehicle' is empty"),
-        ({"vehicle_type": "spaceship"}, "unknown_entry", "column 'vehicle_type': No vehicles entry named 'spaceship'"),
-        ({"contract_id": "none"}, "unknown_entry", "column 'contract_id' names no entry; there are: "),
-        ({"in_service_date": "10.02.2023"}, "bad_value", "column 'in_service_date' must be a date YYYY-MM-DD"),
-        ({"time_zone": "Berlin"}, "bad_value", "column 'time_zone' must be an IANA name"),
-        ({"market": "Germany"}, "bad_value", "column 'market' must be a country"),
-        ({"gross_kwh": "nan"}, "bad_value", "column 'gross_kwh' must be a number from 1 to 1000"),
-        ({"usable_kwh": "70"}, "bad_value", "column 'usable_kwh' exceeds the gross energy"),
-        ({"odometer_km": "5"}, "missing_value", "columns 'odometer_km' and 'odometer_date' belong together"),
-        ({"production_month": "2024-01"}, "bad_value", "column 'production_month' lies after the in-service date"),
-        ({"tariff_id": ""}, "missing_value", "column 'tariff_id' is empty"),
-        ({"assumed": "market colour"}, "bad_value", "column 'assumed' names 'colour'"),
-    ],
+BAD = (
+    ({"vehicle": ""}, "missing_value", "column 'vehicle' is empty"),
+    ({"vehicle_type": "spaceship"}, "unknown_entry", "column 'vehicle_type': No vehicles entry named 'spaceship'"),
+    ({"contract_id": "none"}, "unknown_entry", "column 'contract_id' names no entry; there are: "),
+    ({"in_service_date": "10.02.2023"}, "bad_value", "column 'in_service_date' must be a date YYYY-MM-DD"),
+    ({"time_zone": "Berlin"}, "bad_value", "column 'time_zone' must be an IANA name"),
+    ({"market": "Germany"}, "bad_value", "column 'market' must be a country"),
+    ({"gross_kwh": "nan"}, "bad_value", "column 'gross_kwh' must be a number from 1 to 1000"),
+    ({"usable_kwh": "70"}, "bad_value", "column 'usable_kwh' exceeds the gross energy"),
+    ({"odometer_km": "5"}, "missing_value", "columns 'odometer_km' and 'odometer_date' belong together"),
+    ({"production_month": "2024-01"}, "bad_value", "column 'production_month' lies after the in-service date"),
+    ({"tariff_id": ""}, "missing_value", "column 'tariff_id' is empty"),
+    ({"assumed": "market colour"}, "bad_value", "column 'assumed' names 'colour'"),
 )
-def test_bad_rows_get_a_sentence(tmp_path: Path, change: dict[str, str], reason: str, said: str) -> None:
+
+
+def test_bad_rows_get_a_sentence(tmp_path: Path) -> None:
     home = Settings(home=tmp_path / "home")
-    done = register_fleet(home, fleet(tmp_path / "f.csv", BASE | change, BASE | {"vehicle": "CAR2"}))
-    assert (done.rows_read, done.rows_loaded, done.rows_rejected) == (2, 1, 1)
+    rows = [BASE | {"vehicle": f"CAR{i}"} | change for i, (change, _, _) in enumerate(BAD)]
+    done = register_fleet(home, fleet(tmp_path / "f.csv", *rows, BASE | {"vehicle": "FINE"}))
+    assert (done.rows_read, done.rows_loaded, done.rows_rejected) == (len(BAD) + 1, 1, len(BAD))
     with open_warehouse(home.home) as wh:
-        found = wh.rows("SELECT line, reason, detail, raw_text FROM raw_reject")
-    assert found[0][:2] == (2, reason)
-    assert found[0][2].startswith(said)
-    assert "CAR1" not in found[0][3] and "Elm" not in found[0][3]
+        found = wh.rows("SELECT line, reason, detail, raw_text FROM raw_reject ORDER BY line")
+    for i, (_, reason, said) in enumerate(BAD):
+        assert found[i][:2] == (i + 2, reason)
+        assert found[i][2].startswith(said)
+        assert f"CAR{i}" not in found[i][3] and "Elm" not in found[i][3]
 
 
 def test_registering_again_updates_what_changed(tmp_path: Path) -> None:

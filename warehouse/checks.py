@@ -37,11 +37,12 @@ def check_names() -> tuple[str, ...]:
 
 def run_checks(wh: Warehouse) -> list[CheckResult]:
     """Run every check on a warehouse (inside the current transaction, if there is one)."""
+    return [*(run_check(wh, name) for name in check_names()), parts_present(wh)]
+
+
+def run_check(wh: Warehouse, name: str) -> CheckResult:
+    """Run one SQL check by its name; it may ask ``getvariable('demo')`` whether the home is a demo."""
     wh.con.execute("SET VARIABLE demo = ?", [(wh.home / DEMO_FILE).exists()])
-    return [*(_run(wh, name) for name in check_names()), _parts_present(wh)]
-
-
-def _run(wh: Warehouse, name: str) -> CheckResult:
     sql = (files("warehouse") / "sql" / "checks" / f"{name}.sql").read_text(encoding="utf-8")
     why, body = sql.split("\n", 1)
     cursor = wh.con.execute(body)
@@ -51,9 +52,11 @@ def _run(wh: Warehouse, name: str) -> CheckResult:
     return CheckResult(name, why.removeprefix("--").strip(), len(rows), shown[:_MAX_EXAMPLE])
 
 
-def _parts_present(wh: Warehouse) -> CheckResult:
+def parts_present(wh: Warehouse) -> CheckResult:
     """The one check that looks at the disk: every part of the ledger is there with as many bytes as a file needs."""
-    paths = [row[0] for row in wh.rows("SELECT part_path FROM meta_part WHERE part_path IS NOT NULL ORDER BY part_path")]
+    paths = [
+        row[0] for row in wh.rows("SELECT part_path FROM meta_part WHERE part_path IS NOT NULL ORDER BY part_path")
+    ]
     gone = [path for path in paths if not (wh.home / path).is_file()]
     return CheckResult(
         "parts_present", "Every raw part of the ledger is on the disk.", len(gone), gone[0] if gone else ""

@@ -74,7 +74,7 @@ def register(wh: Warehouse, path: Path) -> FleetResult:
     A row that names only vehicle, odometer_km and odometer_date adds a reading. A changed row updates its vehicle.
     """
     try:
-        sha256 = source.file_sha256(path)
+        sha256, data = source.read_raw(path)
     except RefusedFile as error:
         return FleetResult(str(path), "", REFUSED, error=str(error))
     known = known_file(wh, path, sha256, FORMAT)
@@ -84,15 +84,14 @@ def register(wh: Warehouse, path: Path) -> FleetResult:
         demo = demo_files(wh.home)
         if demo is not None and sha256 not in demo:
             raise RefusedFile(DEMO_REFUSAL)
-        cells, names, broken, read = _read(path)
+        cells, names, broken, read = _read(source.unpack(data))
         return _register(wh, path, sha256, cells, names, broken, read)
     except (RefusedFile, KeyFileError) as error:
         return FleetResult(**vars(refuse(wh, path, sha256, FORMAT, FORMAT, str(error))))
 
 
-def _read(path: Path) -> tuple[pl.DataFrame, list[str], list[tuple[int, str, str, str]], int]:
+def _read(data: bytes) -> tuple[pl.DataFrame, list[str], list[tuple[int, str, str, str]], int]:
     """Text cells with their lines, names, broken lines, and the independent count of rows."""
-    data = source.read_bytes(path)
     if data.startswith(b"PAR1"):
         parquet = source.parquet_file(data)
         frame = pl.DataFrame(pl.from_arrow(parquet.read()))

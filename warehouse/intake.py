@@ -18,7 +18,7 @@ import pyarrow as pa
 from warehouse.dedupe import sort_out
 from warehouse.keys import MASK, KeyFileError, demo_files, hash_ids, mask_vins
 from warehouse.raw import KIND_RULES, series_rows
-from warehouse.readers.source import RefusedFile, file_sha256, read_bytes
+from warehouse.readers.source import RefusedFile, read_raw, unpack
 from warehouse.readers.table import TableResult, read_table
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def take_in(wh: Warehouse, path: Path, spec: FormatSpec) -> FileResult:
         Also for files that are refused: those are in the ledger with the reason, in one sentence.
     """
     try:
-        sha256 = file_sha256(path)
+        sha256, data = read_raw(path)
     except RefusedFile as error:
         return FileResult(str(path), "", REFUSED, error=str(error))
     known = known_file(wh, path, sha256, spec.name)
@@ -79,7 +79,7 @@ def take_in(wh: Warehouse, path: Path, spec: FormatSpec) -> FileResult:
         demo = demo_files(wh.home)
         if demo is not None and sha256 not in demo:
             raise RefusedFile(DEMO_REFUSAL)
-        table = read_table(read_bytes(path), spec)
+        table = read_table(unpack(data), spec)
         taken = _door(wh, path, spec, table)
     except (RefusedFile, KeyFileError) as error:
         return refuse(wh, path, sha256, spec.name, spec.kind, str(error))

@@ -84,6 +84,8 @@ LIMITS: dict[str, tuple[float, float, str]] = {
     "air_temp_c": (-70.0, 65.0, "degC"),
 }
 FIRST_YEAR, LAST_YEAR = 2000, 2099
+# A sample or session farther than this from the median of its file has a clock that was never set (or a century on).
+MAX_YEARS_FROM_MEDIAN = 10
 STATES = ("drive", "charge", "export", "rest")
 SESSION_KINDS = ("plugin", "charge", "export", "drive")
 

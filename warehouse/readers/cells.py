@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from warehouse.raw import FIRST_YEAR, LAST_YEAR
+from warehouse.raw import FIRST_YEAR, LAST_YEAR, MAX_YEARS_FROM_MEDIAN
 
 if TYPE_CHECKING:
     from warehouse.formatspec import FileSpec
@@ -130,6 +131,17 @@ def refuse_times(raw: pl.Series, time: pl.Series, refusals: Refusals, column: st
     refusals.add(raw.is_not_null() & time.is_null(), "bad_time", f"column '{column}' holds no time as the format says")
     outside = ~time.dt.year().is_between(FIRST_YEAR, LAST_YEAR)
     refusals.add(outside, "impossible_time", f"column '{column}' lies outside {FIRST_YEAR} to {LAST_YEAR}")
+
+
+def refuse_far_times(time: pl.Series, refusals: Refusals) -> None:
+    """Refuse rows years away from the rest of their file: one of them would move the as-of day of everything."""
+    kept = time.filter(refusals.good).drop_nulls()
+    if kept.len() == 0:
+        return
+    middle = kept.sort()[kept.len() // 2]
+    far = (time - middle).abs() > timedelta(days=365.25 * MAX_YEARS_FROM_MEDIAN)
+    said = f"the time is more than {MAX_YEARS_FROM_MEDIAN} years from most of the file"
+    refusals.add(far, "impossible_time", said)
 
 
 _LETTERS = re.compile(r"[^\W\d_]", re.UNICODE)

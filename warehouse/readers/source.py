@@ -22,7 +22,7 @@ _GZIP, _ZSTD, _PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
 _UTF8_BOM = b"\xef\xbb\xbf"
 _WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
 # Larger files are refused: they are read as a whole (a day of 1 Hz samples has 10 MB).
-MAX_BYTES = 4 * 2**30
+MAX_BYTES = 2**30
 _CHUNK = 1 << 24
 _BLANK = " \t\x0b\x0c"
 REPLACEMENT = "�"
@@ -34,32 +34,36 @@ class RefusedFile(Exception):
 
 def file_sha256(path: Path) -> str:
     """Hash of a file's bytes as they lie on the disk. Raises `RefusedFile` when it cannot be read."""
-    digest = hashlib.sha256()
+    return read_raw(path)[0]
+
+
+def read_raw(path: Path) -> tuple[str, bytes]:
+    """Hash and bytes of a file as it lies on the disk, read once. Raises `RefusedFile`."""
     try:
+        if path.exists() and not path.is_file():
+            raise RefusedFile("It is not a regular file.")
         with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+            data = _limited(file)
     except OSError as error:
         raise RefusedFile(f"The file cannot be read ({error.strerror}).") from None
-    return digest.hexdigest()
+    return hashlib.sha256(data).hexdigest(), data
+
+
+def unpack(data: bytes) -> bytes:
+    """Bytes decompressed where they begin as gzip or zstd. Raises `RefusedFile`."""
+    try:
+        if data.startswith(_GZIP):
+            return _limited(gzip.GzipFile(fileobj=io.BytesIO(data)))
+        if data.startswith(_ZSTD):
+            return _limited(pa.CompressedInputStream(io.BytesIO(data), "zstd"))
+    except (EOFError, zlib.error, pa.ArrowInvalid, OSError):
+        raise RefusedFile("The compressed file is cut off or damaged; copy it again.") from None
+    return data
 
 
 def read_bytes(path: Path) -> bytes:
-    """Bytes of a file, decompressed where it begins as gzip or zstd. Raises `RefusedFile`."""
-    try:
-        with path.open("rb") as raw:
-            head = raw.read(4)
-            raw.seek(0)
-            if head.startswith(_GZIP):
-                return _limited(gzip.GzipFile(fileobj=raw))
-            if head == _ZSTD:
-                return _limited(pa.CompressedInputStream(raw, "zstd"))
-            return _limited(raw)
-    except (EOFError, gzip.BadGzipFile, zlib.error, pa.ArrowInvalid):
-        raise RefusedFile("The compressed file is cut off or damaged; copy it again.") from None
-    except OSError as error:
-        said = error.strerror or "its compression is damaged"
-        raise RefusedFile(f"The file cannot be read ({said}).") from None
+    """Decompressed bytes of a file. Raises `RefusedFile`."""
+    return unpack(read_raw(path)[1])
 
 
 def _limited(stream: io.IOBase | pa.NativeFile | gzip.GzipFile) -> bytes:

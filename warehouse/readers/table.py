@@ -23,6 +23,7 @@ from warehouse.readers.cells import (
     as_text,
     mask_ragged,
     parse_times,
+    refuse_far_times,
     refuse_times,
 )
 from warehouse.readers.localtime import settle_by_duration, to_utc
@@ -159,10 +160,13 @@ def _canonical(cells: pl.DataFrame, spec: FormatSpec, refusals: Refusals) -> pl.
     if spec.kind == "sessions":
         start, end, marks = _session_times(cells, spec, refusals, out[owner])
         out["start_utc"], out["end_utc"] = start, end
+        refuse_far_times(start, refusals)
         flags += marks
     else:
         out["time_utc"], marks = _times(cells, spec, refusals, out.get(owner))
         flags += marks
+    if spec.kind == "samples":
+        refuse_far_times(out["time_utc"], refusals)
     if spec.kind in ("home", "price", "air"):
         hour = out["time_utc"].dt.truncate("1h") == out["time_utc"]
         refusals.add(~hour, "not_on_the_hour", "the series is hourly; this row is not at a full hour")
