@@ -118,8 +118,7 @@ def _run_seconds(time_us: IntArray, run: IntArray) -> FloatArray:
         return np.zeros(0)
     start = np.flatnonzero(np.concatenate(([True], run[1:] != run[:-1])))
     end = np.concatenate((start[1:] - 1, [run.shape[0] - 1]))
-    seconds: FloatArray = (time_us[end] - time_us[start]) * 1e-6
-    return seconds[run]
+    return np.asarray((time_us[end] - time_us[start]) * 1e-6, dtype=np.float64)[run]
 
 
 def mend_odometer(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]]:
@@ -135,7 +134,8 @@ def mend_odometer(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]
     resets: list[int] = []
     for i in np.flatnonzero(value[1:] < value[:-1] - step) + 1:
         soon = int(np.searchsorted(time, time[i] + 48 * US_PER_HOUR, side="right"))
-        if value[i - 1] - value[i] > 20 * step and float(value[i:soon].max()) < value[i - 1] - step:
+        spike = i > 1 and value[i] >= value[i - 2] - step
+        if not spike and value[i - 1] - value[i] > 20 * step and float(value[i:soon].max()) < value[i - 1] - step:
             resets.append(int(i))
     hit = np.zeros(samples.size, dtype=bool)
     hit[known[resets]] = True
@@ -148,9 +148,9 @@ def mend_odometer(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]
         high[a:b] = value[a:b] > later + step
         if b < value.shape[0]:
             add[b:] += float(later[-1]) - float(value[b])
-    spike = np.zeros(samples.size, dtype=bool)
-    spike[known[high]] = True
-    found += finding("jump_odometer_km", samples, spike)
+    above = np.zeros(samples.size, dtype=bool)
+    above[known[high]] = True
+    found += finding("jump_odometer_km", samples, above)
     mended = np.full(samples.size, np.nan)
     mended[known[~high]] = np.maximum.accumulate((value + add)[~high])
     return (replace(samples, odometer_km=mended) if found else samples), found
