@@ -85,7 +85,7 @@ def count_text_records(data: bytes, header: bool) -> int:
     >>> count_text_records(b"a,b\\r\\n1,2\\r\\n\\r\\n3,4", header=True)
     2
     """
-    lines = sum(1 for line in data.splitlines() if line.strip())
+    lines = sum(map(bool, map(bytes.strip, data.splitlines())))
     return max(lines - 1, 0) if header else lines
 
 
