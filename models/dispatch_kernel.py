@@ -127,7 +127,7 @@ def run_policy(
         target = ceiling
         if export == SOLAR and not leaves:
             target = min(ceiling, max(keep, ceiling - sun_after[b]))
-        if end == n and charging == SMART:  # the night goes on in the first week
+        if end == n and charging == SMART and export != SOLAR:  # the night goes on in the first week
             target = keep
         target = max(target, min(usable, trip + reserve) - grid_after[b])
         top = max(ceiling, target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 
 from models.domain import DAYS_PER_YEAR, Home, Pack, RepresentativeYear, Vehicle
 from models.policies import tariff
@@ -58,34 +59,40 @@ def load_stays(wh: Warehouse, vehicle_id: str) -> Stays:
 
 def load_series(wh: Warehouse, home: Home) -> HomeSeries:
     """Hourly series of a home, None where the warehouse has none of that name."""
-    load, pv, price, air = (
-        _series(wh, "core_home_hour", "load_series_id", home.load_series_id, "load_kwh"),
-        _series(wh, "core_home_hour", "load_series_id", home.load_series_id, "pv_kwh"),
-        _series(wh, "core_price_hour", "price_series_id", home.price_series_id, "price_money_per_kwh"),
-        _series(wh, "core_air_hour", "air_series_id", home.air_series_id, "air_temp_c"),
+    house = wh.read(
+        "SELECT time_utc, load_kwh, pv_kwh FROM core_home_hour WHERE load_series_id = ? ORDER BY time_utc",
+        [home.load_series_id],
     )
-    currency = wh.scalar("SELECT min(currency) FROM core_price_hour WHERE price_series_id = ?", [home.price_series_id])
-    typical = wh.scalar(
-        "SELECT bool_and(typical_year) FROM core_air_hour WHERE air_series_id = ?", [home.air_series_id]
+    price = wh.read(
+        "SELECT time_utc, price_money_per_kwh, currency FROM core_price_hour WHERE price_series_id = ?"
+        " ORDER BY time_utc",
+        [home.price_series_id],
     )
-    if air is not None and typical:
-        air = Series(air.hours, air.values, air.name, typical_year=True)
-    return HomeSeries(load, pv, price, str(currency or ""), air)
+    air = wh.read(
+        "SELECT time_utc, air_temp_c, typical_year FROM core_air_hour WHERE air_series_id = ? ORDER BY time_utc",
+        [home.air_series_id],
+    )
+    return HomeSeries(
+        load_kwh=_series(house, "load_kwh", home.load_series_id),
+        pv_kwh=_series(house, "pv_kwh", home.load_series_id),
+        price=_series(price, "price_money_per_kwh", home.price_series_id),
+        price_currency=str(price.get_column("currency")[0]) if price.height else "",
+        air_c=_series(
+            air, "air_temp_c", home.air_series_id, bool(air.get_column("typical_year").fill_null(False).all())
+        ),
+    )
 
 
-def _series(wh: Warehouse, table: str, key: str, series_id: str, column: str) -> Series | None:
-    frame = wh.read(
-        f"SELECT epoch(time_utc)::BIGINT // 3600 AS hour, min({column}) AS value FROM {table}"  # noqa: S608 - own names
-        f" WHERE {key} = ? AND {column} IS NOT NULL GROUP BY hour ORDER BY hour",
-        [series_id],
-    )
-    if frame.height == 0:
+def _series(frame: pl.DataFrame, column: str, name: str, typical_year: bool = False) -> Series | None:
+    """Means by the hour of what is known, in order of time; None where nothing is."""
+    values = frame.get_column(column).cast(pl.Float64).to_numpy()
+    hours = frame.get_column("time_utc").to_numpy().astype("datetime64[h]").astype(np.int64)
+    known = np.isfinite(values)
+    if not known.any():
         return None
-    return Series(
-        frame.get_column("hour").to_numpy().astype(np.int64),
-        frame.get_column("value").to_numpy().astype(float),
-        series_id,
-    )
+    first = np.flatnonzero(np.diff(hours[known], prepend=-1))
+    count = np.diff(np.append(first, known.sum()))
+    return Series(hours[known][first], np.add.reduceat(values[known], first) / count, name, typical_year)
 
 
 def odometer_km_per_year(wh: Warehouse, vehicle_id: str) -> float | None:
