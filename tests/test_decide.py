@@ -14,7 +14,7 @@ from models import forecast
 from models.policies import policies
 from pipelines.settings import Settings
 from pipelines.steps import decide, decide_fleet
-from pipelines.steps.decide_policies import run_policies
+from pipelines.steps.decide_policies import policy_duty, run_policies
 from pipelines.steps.decide_twin import twin_exposures
 from pipelines.steps.decide_types import VehicleResult
 from pipelines.steps.decide_vehicle import compute_vehicle
@@ -233,7 +233,10 @@ def test_figures_of_the_night(fleet, decide_rows):
     assert decide_fleet.kpi_rows([], inputs.policies, inputs.terms)[0]["value"] == 0
 
 
-def test_conformance_candidates_are_sorted(fleet):
+def test_conformance_candidates_are_sorted_and_have_a_duty(fleet, decide_rows):
     found = decide.conformance_candidates(list(reversed(fleet)))
+    duty = policy_duty(decide_rows.vehicle_inputs(), "evening_peak")
+    first = next(c for c in found if c.policy_id == "evening_peak")
+    assert first.temp_mean_c == pytest.approx(float(duty.temp_c.mean()))
     assert [c.vehicle_id for c in found] == sorted(c.vehicle_id for c in found)
     assert all(c.c_rate_p95 > 0 for c in found)

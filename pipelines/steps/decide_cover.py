@@ -141,7 +141,7 @@ def warranty_rows(
                 own = p(policy_id, end)
                 by_draw = own.sum(axis=1)
                 both, fade_only, cover_only, neither = (
-                    float(weight @ p(which, until).sum(axis=1))
+                    min(float(weight @ p(which, until).sum(axis=1)), 1.0)
                     for which, until in (
                         (policy_id, end),
                         (policy_id, base_end),
@@ -150,7 +150,7 @@ def warranty_rows(
                     )
                 )
                 parts = warranty.attribute(both, fade_only, cover_only, neither)
-                alone = [float(by_draw[m].mean()) for m in members]
+                alone = [min(float(by_draw[m].mean()), 1.0) for m in members]
                 if contract is inputs.contracts[0] and schedule == terms.claims_schedule:
                     claims[policy_id] = vehicle_claims(
                         own, terms.quarter_of(tests[schedule]), terms.quarters, weight, luck.find
@@ -164,7 +164,7 @@ def warranty_rows(
                         "breach_frac": both,
                         "breach_low_frac": min(both, *alone),
                         "breach_high_frac": max(both, *alone),
-                        "true_breach_frac": float(weight @ truth),
+                        "true_breach_frac": min(float(weight @ truth), 1.0),
                         "breach_year_p50": _breach_year(own, tests[schedule], weight),
                         "breach_by_fade_frac": parts.by_fade_frac,
                         "breach_by_cover_frac": parts.by_cover_frac,

@@ -82,7 +82,7 @@ def compliance_rows(results: Sequence[VehicleResult], terms: Terms) -> list[dict
         above = np.mean([r.above[policy_id, window_id] for r in members], axis=0)
         weight = np.mean([r.weight for r in members], axis=0)
         low, high = weighted_quantile(above, weight, (0.1, 0.9)).tolist()
-        share = float(weight @ above)
+        share = min(float(weight @ above), 1.0)
         rows.append(
             {
                 "family": family,
@@ -92,8 +92,8 @@ def compliance_rows(results: Sequence[VehicleResult], terms: Terms) -> list[dict
                 "vehicles": len(members),
                 "share_above_frac": share,
                 "share_above_low_frac": min(low, share),
-                "share_above_high_frac": max(high, share),
-                "passes_frac": float(weight @ (above >= w.pass_share_frac - 1e-9)),
+                "share_above_high_frac": min(max(high, share), 1.0),
+                "passes_frac": min(float(weight @ (above >= w.pass_share_frac - 1e-9)), 1.0),
                 "basis": f"UN GTR 22, {w.label}, SOCE at the window's end, driven plus virtual km; passes if at least "
                 f"{100 * w.pass_share_frac:.0f} % are above; family by vehicle type and BMS version, "
                 "a sample this small is no Part B test",

@@ -55,6 +55,13 @@ def run_policies(inputs: VehicleInputs) -> tuple[PolicyYear, ...]:
     return tuple(out)
 
 
+def policy_duty(inputs: VehicleInputs, policy_id: str) -> Duty:
+    """Duty of one policy at full capacity, e.g. to run it through PyBaMM."""
+    policy = next(p for p in inputs.policies if p.policy_id == policy_id)
+    done = dispatch(inputs.year, policy, inputs.charger, inputs.tariff, inputs.pack, 1.0)
+    return duty_of(done, inputs.year, inputs.pack)
+
+
 def _policy_year(
     inputs: VehicleInputs,
     policy: Policy,
