@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -59,6 +60,17 @@ class ConformanceResult:
         return abs(self.error_pp) <= self.budget_pp
 
 
+class Stratified(Protocol):
+    """Whatever states the three traits that samples are spread over."""
+
+    @property
+    def temp_mean_c(self) -> float: ...
+    @property
+    def c_rate_p95(self) -> float: ...
+    @property
+    def mean_soc_frac(self) -> float: ...
+
+
 @dataclass(frozen=True)
 class Traits:
     """What conformance samples are spread over."""
@@ -81,11 +93,11 @@ def traits(duty: Duty, pack: Pack) -> Traits:
     )
 
 
-def conformance_sample(candidates: Sequence[Traits], n: int) -> list[int]:
+def conformance_sample(candidates: Sequence[Stratified], n: int) -> list[int]:
     """Indices of at most n candidates spread over temperature, C-rate and state of charge.
 
-    Each trait is ranked; the first pick is the candidate nearest the middle, every further one the candidate farthest
-    from those already picked (greedy maximin), so that hot, cold, harsh and gentle duties all come up. Ties go to the
+    Each trait is scaled to its range; the first pick is the candidate nearest the medians, every further one the
+    candidate farthest from those already picked (greedy maximin), so that hot, cold, harsh and gentle duties come up. Ties go to the
     earlier candidate; the same candidates give the same sample.
 
     Examples
@@ -98,28 +110,30 @@ def conformance_sample(candidates: Sequence[Traits], n: int) -> list[int]:
     if count <= 0:
         return []
     values = np.array([[t.temp_mean_c, t.c_rate_p95, t.mean_soc_frac] for t in candidates])
-    spread = max(len(candidates) - 1, 1)
-    ranks = np.column_stack([np.searchsorted(np.sort(v), v) for v in values.T]) / spread
-    picked = [int(np.argmin(np.abs(ranks - 0.5).sum(axis=1)))]
-    distance = np.abs(ranks - ranks[picked[0]]).sum(axis=1)
+    low, high = values.min(axis=0), values.max(axis=0)
+    scaled = (values - low) / np.where(high > low, high - low, 1.0)
+    picked = [int(np.argmin(np.abs(scaled - np.median(scaled, axis=0)).sum(axis=1)))]
+    distance = np.abs(scaled - scaled[picked[0]]).sum(axis=1)
     while len(picked) < count:
         distance[picked] = -1.0
         picked.append(int(np.argmax(distance)))
-        distance = np.minimum(distance, np.abs(ranks - ranks[picked[-1]]).sum(axis=1))
+        distance = np.minimum(distance, np.abs(scaled - scaled[picked[-1]]).sum(axis=1))
     return picked
 
 
-def first_days(duty: Duty, days: int) -> Duty:
-    """The first whole days of a duty (all of it when it is shorter)."""
-    n = min(days * 24 * 60 // duty.step_minutes, duty.steps)
+def cut_days(duty: Duty, first_day: int, days: int) -> Duty:
+    """Whole days of a duty from one of its days on (as many as there are)."""
+    per_day = 24 * 60 // duty.step_minutes
+    a = min(max(first_day, 0) * per_day, duty.steps)
+    b = min(a + days * per_day, duty.steps)
     return Duty(
-        start_utc=duty.start_utc,
+        start_utc=duty.start_utc + np.timedelta64(a * duty.step_minutes, "m"),
         step_minutes=duty.step_minutes,
-        cell_soc_frac=duty.cell_soc_frac[: n + 1],
-        temp_c=duty.temp_c[:n],
-        current_a=duty.current_a[:n],
+        cell_soc_frac=duty.cell_soc_frac[a : b + 1],
+        temp_c=duty.temp_c[a:b],
+        current_a=duty.current_a[a:b],
         capacity_ah=duty.capacity_ah,
-        filled=duty.filled[:n],
+        filled=duty.filled[a:b],
     )
 
 
@@ -156,7 +170,7 @@ def conformance(duty: Duty, pack: Pack, law: SeiLaw, days: int = 90) -> Conforma
     not of the physics. PyBaMM's single-particle model has no electrolyte: on harsh days DFN differs by some 0.3 % of
     the loss.
     """
-    part = first_days(duty, days)
+    part = cut_days(duty, 0, days)
     state = start_state(part, pack, law)
     tables = law.tables
     steps = steps_of(part, pack)

@@ -87,7 +87,7 @@ class Steps:
 
 def steps_of(duty: Duty, pack: Pack) -> Steps:
     """Cut a duty to steps of constant current (see `models.laws.sei_kernel.substeps`)."""
-    out = substeps(duty.cell_soc_frac, duty.temp_c, duty.current_a / pack.capacity_ah, duty.step_hours)
+    out = substeps(np.clip(duty.cell_soc_frac, 0.0, 1.0), duty.temp_c, duty.current_a / pack.capacity_ah, duty.step_hours)
     return Steps(*out[:5], day=np.floor_divide(out[5], 24 * 60 // duty.step_minutes))
 
 
@@ -190,7 +190,7 @@ class SeiLaw:
         """Daily exposures, shape (days, k): film growth at every window and node, full cycles, trapped lithium."""
         t = self.tables
         return daily_growth(
-            duty.cell_soc_frac,
+            np.clip(duty.cell_soc_frac, 0.0, 1.0),
             duty.temp_c,
             duty.current_a / pack.capacity_ah,
             duty.step_hours,

@@ -1,0 +1,153 @@
+"""Conformance of the fast routes to PyBaMM: the sample, the currents, the solves, the nightly step."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.calibration import typical_duty
+from models.cell import balanced_current, parameter_values, reference_simulation, segments_of
+from models.conformance import Traits, conformance, conformance_sample, cut_days, start_state, traits
+from models.domain import Pack
+from models.laws import sei
+from models.laws.esoh import ocv_curve
+from models.laws.sei import SeiLaw, steps_of
+from models.parameters import entry
+from pipelines.settings import Settings
+from pipelines.steps.conform import Sample, run_samples
+from warehouse.store import open_warehouse
+
+
+def pack_of_cell(cell_id: str = "nmc811_lgm50") -> Pack:
+    return Pack(
+        vehicle_type="test",
+        cell_id=cell_id,
+        chemistry="nmc",
+        n_series=96,
+        capacity_ah=150.0,
+        gross_kwh=60.0,
+        usable_kwh=57.0,
+        certified_kwh=57.0,
+        window_low_frac=0.03,
+        window_high_frac=0.98,
+        resistance_ohm=0.08,
+        ocv=ocv_curve(cell_id),
+        heat_capacity_j_per_k=4e5,
+        cooling_w_per_k=5.0,
+    )
+
+
+@given(st.lists(st.tuples(st.floats(-20, 45), st.floats(0, 1), st.floats(0, 1)), max_size=30), st.integers(0, 10))
+def test_sample_is_distinct_and_repeatable(rows: list[tuple[float, float, float]], n: int) -> None:
+    candidates = [Traits(t, t, c, s) for t, c, s in rows]
+    picked = conformance_sample(candidates, n)
+    assert len(picked) == len(set(picked)) == min(n, len(rows))
+    assert picked == conformance_sample(candidates, n)
+
+
+def test_sample_reaches_hot_cold_and_harsh() -> None:
+    rng = np.random.default_rng(0)
+    candidates = [Traits(*v) for v in np.column_stack([rng.normal(15, 3, 50)] * 2 + [rng.uniform(0.1, 0.3, (50, 2))])]
+    candidates += [Traits(35, 40, 0.2, 0.2), Traits(-5, 0, 0.2, 0.2), Traits(15, 20, 0.9, 0.2)]
+    assert {50, 51, 52} & set(conformance_sample(candidates, 4))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(0.7, 1.0), st.floats(0.0, 0.3))
+def test_currents_meet_the_soc_every_day(capacity: float, export: float) -> None:
+    duty = typical_duty(pack_of_cell(), 10, export_frac=export)
+    steps = steps_of(duty, pack_of_cell())
+    charge = balanced_current(steps, capacity)
+    for day in range(10):
+        of_day = steps.day == day
+        wanted = np.sum((steps.soc_end - steps.soc_start)[of_day]) * capacity
+        assert np.sum((charge * steps.hours)[of_day]) == pytest.approx(wanted, abs=1e-12)
+    resting = np.abs(steps.c_rate) == 0
+    assert np.max(np.abs(charge[resting])) < 1e-9
+
+
+def test_segments_are_at_most_thirty_days() -> None:
+    steps = steps_of(typical_duty(pack_of_cell(), 95), pack_of_cell())
+    segments = segments_of(steps)
+    assert segments[0] == 0 and segments[-1] == steps.hours.size
+    assert np.all(np.diff(np.append(steps.day, 95)[segments]) <= 30)
+
+
+def test_traits_and_days_of_a_duty() -> None:
+    duty = typical_duty(pack_of_cell(), 20, export_frac=0.3)
+    part = cut_days(duty, 5, 3)
+    assert part.steps == 72
+    assert part.start_utc == duty.start_utc + np.timedelta64(5, "D")
+    assert cut_days(duty, 18, 90).steps == 48
+    t = traits(part, pack_of_cell())
+    assert t.c_rate_p95 == pytest.approx(0.1, rel=0.2)
+    assert 0 < t.mean_soc_frac < 1
+
+
+def test_aged_start_has_the_dutys_capacity() -> None:
+    law = SeiLaw("nmc811_lgm50", "sei_ec")
+    duty = dataclasses.replace(typical_duty(pack_of_cell(), 2), capacity_ah=0.85 * 150.0)
+    assert law.tables.capacity_frac(start_state(duty, pack_of_cell(), law)) == pytest.approx(0.85, abs=1e-6)
+
+
+@pytest.mark.parametrize("cell_id", ["nmc811_lgm50", "leaf_40kwh", "lfp_prada2013"])
+@pytest.mark.parametrize("law_id", sei.LAW_IDS)
+def test_parameters_reach_pybamm(cell_id: str, law_id: str) -> None:
+    law = entry("laws", sei.parameters_id(law_id, entry("cells", cell_id).text("parameter_set")))
+    p = parameter_values(cell_id, law_id)
+    assert p["SEI growth activation energy [J.mol-1]"] == law.number("film_activation_j_per_mol")
+    assert p["Initial SEI thickness [m]"] == law.number("film_start_m")
+    k = sei.tables(cell_id, law_id).constants
+    assert k.capacity_ah == pytest.approx(entry("cells", cell_id).number("nominal_ah"), rel=0.03)
+    assert k.surface_m2 > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell_id", ["nmc811_lgm50", "leaf_40kwh", "lfp_prada2013"])
+@pytest.mark.parametrize("law_id", sei.LAW_IDS)
+def test_fast_routes_agree_with_pybamm(cell_id: str, law_id: str) -> None:
+    """Sixty days of harsh V2H, new and aged: the recursion within 0.01 pp, daily exposures within 0.05 pp."""
+    pack, law = pack_of_cell(cell_id), SeiLaw(cell_id, law_id)
+    gentle = typical_duty(pack, 60)
+    harsh = typical_duty(pack, 60, export_frac=0.25, mean_c=28.0)
+    aged = typical_duty(pack, 60, export_frac=0.2, mean_c=5.0)
+    aged = dataclasses.replace(aged, capacity_ah=132.0, current_a=0.88 * aged.current_a)
+    for duty in (gentle, harsh, aged):
+        r = conformance(duty, pack, law, 60)
+        assert 100 * abs(r.capacity_recursion_frac - r.capacity_pybamm_frac) < 0.01, r
+        assert abs(r.error_pp) < 0.05, r
+        assert r.passed
+        assert r.capacity_pybamm_frac < r.start_frac
+
+
+@pytest.mark.slow
+def test_golden_numbers_of_the_reference() -> None:
+    """PyBaMM 26.10.1.1, SPM: ten days of the typical duty; a new version that moves these must be looked at."""
+    pack = pack_of_cell()
+    duty = typical_duty(pack, 10)
+    for law_id, capacity in GOLDEN_CAPACITY.items():
+        end = reference_simulation(duty, pack, law_id)[-1]
+        assert sei.tables("nmc811_lgm50", law_id).capacity_frac(end) == pytest.approx(capacity, abs=2e-6)
+
+
+GOLDEN_CAPACITY = {"sei_ec": 0.9985160, "sei_interstitial": 0.9949901}
+
+
+@pytest.mark.slow
+def test_step_writes_rows_once(tmp_path: Path) -> None:
+    pack, law = pack_of_cell(), SeiLaw("nmc811_lgm50", "sei_ec")
+    settings = Settings(home=tmp_path, conformance_days=7)
+    samples = [Sample(f"v{i}", "evening_peak", typical_duty(pack, 7, export_frac=0.1 * i), pack, law) for i in (0, 1)]
+    with open_warehouse(tmp_path) as wh:
+        first = run_samples(wh, settings, samples)
+        rows = wh.rows("SELECT * FROM out_conformance ORDER BY sample_id")
+        again = run_samples(wh, settings, samples)
+        assert wh.rows("SELECT * FROM out_conformance ORDER BY sample_id") == rows
+        strict = run_samples(wh, Settings(home=tmp_path, conformance_days=7, pybamm_budget_pp=1e-9), samples[:1])
+    assert (first.computed, again.computed) == (2, 0)
+    assert first.passed and "2 vehicle-policies" in first.sentence
+    assert len(rows) == 2
+    assert not strict.passed and "above the budget" in strict.sentence
