@@ -5,6 +5,8 @@ BIN := .venv/bin
 # uv_build, the back end, looks for its own binary on PATH.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Packages are installed without bytecode (half the time); the first import writes it, unless told not to.
+unexport PYTHONDONTWRITEBYTECODE
 DATA := ../shared/data
 REAL := $(BIN)/fadecast --home var/real
 
