@@ -1,4 +1,4 @@
-"""A simulated fleet whose truth is not a law that is fitted: cars, their logs with real defects, and what really happened.
+"""A simulated fleet whose truth is not a law that is fitted: cars, their logs with real defects, what really happened.
 
 `fleet_of` plans cars and surroundings, `simulate` lets one car live and writes its log; `small_fleet` does both quickly
 for tests, without PyBaMM. Everything follows from the seed; a car does not depend on how many others there are.
@@ -18,7 +18,7 @@ from models.parameters import entry
 from models.policies import charger, tariff
 from models.seeds import generator
 from models.synthetic_car import Nature, Run, Surroundings, live
-from models.synthetic_habits import Car, plan_car, plan_days
+from models.synthetic_habits import Car, Days, plan_car, plan_days
 from models.synthetic_logs import CarLog, Sensors, log_of
 from models.synthetic_truth import (
     Archetype,
@@ -160,10 +160,42 @@ def _draws(car: Car, seed: int) -> tuple[Nature, Sensors, dict[str, float]]:
     }  # fmt: skip
 
 
-def simulate(fleet: Fleet, index: int, archetypes: Mapping[ArchetypeSpec, Archetype]) -> SimulatedCar:
-    """Let one car of a fleet live, and write its log.
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What a first life with a guessed capacity tells: export, mean displayed SOC, distance; its days are kept."""
 
-    The car lives twice: once with a guessed capacity, which tells how much it exports; then with the true one.
+    days: Days
+    export_kwh_per_day: float
+    mean_soc_frac: float
+    km_per_day: float
+
+
+def _live(fleet: Fleet, car: Car, days: Days, soh: FloatArray, odometer_km: float) -> tuple[Pack, Nature, Run]:
+    pack, (nature, _, _) = pack_of_car(car), _draws(car, fleet.seed)
+    plug, price = charger(car.charger_id), tariff(car.tariff_id)
+    return pack, nature, live(car, days, _around(fleet, car), soh, pack, plug, price, nature, odometer_km, fleet.seed)
+
+
+def try_car(fleet: Fleet, index: int) -> Trial:
+    """Let one car live with a guessed capacity; needs no archetype."""
+    car = fleet.cars[index]
+    days = plan_days(car, fleet.seed)
+    _, _, run = _live(fleet, car, days, np.full(car.days, FIRST_GUESS_FRAC), 0.0)
+    km_per_day = float(run.odometer_km[-1] - run.odometer_km[0]) / car.days
+    return Trial(days, run.export_kwh / car.days, float(np.mean(run.displayed_frac)), km_per_day)
+
+
+def simulate(
+    fleet: Fleet, index: int, archetypes: Mapping[ArchetypeSpec, Archetype], trial: Trial | None = None
+) -> SimulatedCar:
+    """Let one car of a fleet live with its true capacity, and write its log.
+
+    Parameters
+    ----------
+    archetypes
+        Those of `specs_of`.
+    trial
+        Of `try_car`, where it is at hand.
 
     Raises
     ------
@@ -174,36 +206,28 @@ def simulate(fleet: Fleet, index: int, archetypes: Mapping[ArchetypeSpec, Archet
     life = {s.export: a for s, a in archetypes.items() if (s.cell_id, s.climate) == (car.cell_id, car.climate)}
     if set(life) != {True, False}:
         raise ValueError(f"There is no archetype for {car.cell_id} in the {car.climate} climate.")
-    pack = pack_of_car(car)
-    nature, sensors, drawn = _draws(car, fleet.seed)
-    days, around = plan_days(car, fleet.seed), _around(fleet, car)
-    plug, price = charger(car.charger_id), tariff(car.tariff_id)
-    ages = np.array([car.age_years(car.first_day + timedelta(days=k)) for k in range(car.days)])
-
-    def once(soh: FloatArray, odometer_km: float) -> Run:
-        return live(car, days, around, soh, pack, plug, price, nature, odometer_km, fleet.seed)
-
-    trial = once(np.full(car.days, FIRST_GUESS_FRAC), 0.0)
-    share = trial.export_kwh / car.days / pack.gross_kwh / export_per_day_frac()
-    mean_soc = float(np.mean(trial.displayed_frac))
-    park = 1.0 + entry("synthetic", "scatter").number("park_full_effect") * (mean_soc - 0.65)
+    trial = trial or try_car(fleet, index)
+    _, sensors, drawn = _draws(car, fleet.seed)
+    park = 1.0 + entry("synthetic", "scatter").number("park_full_effect") * (trial.mean_soc_frac - 0.65)
     truth = VehicleTruth(
         rate=drawn["rate"] * park,
-        share=share,
+        share=trial.export_kwh_per_day / pack_of_car(car).gross_kwh / export_per_day_frac(),
         weakest=drawn["weakest"],
         capacity_scale=drawn["capacity_scale"],
         quiet=life[False],
         exporting=life[True],
     )
-    km_per_day = float(trial.odometer_km[-1] - trial.odometer_km[0]) / car.days
-    odometer_km = round(km_per_day * ages[0] * DAYS_PER_YEAR * 0.97, 1)
-    run = once(truth.soh(ages), odometer_km)
+    ages = np.array([car.age_years(car.first_day + timedelta(days=k)) for k in range(car.days)])
+    odometer_km = round(trial.km_per_day * ages[0] * DAYS_PER_YEAR * 0.97, 1)
+    pack, nature, run = _live(fleet, car, trial.days, truth.soh(ages), odometer_km)
     facts = {
         "export_kwh_per_year": run.export_kwh / car.days * DAYS_PER_YEAR,
-        "km_per_year": km_per_day * DAYS_PER_YEAR,
-        "mean_soc_frac": mean_soc,
+        "km_per_year": trial.km_per_day * DAYS_PER_YEAR,
+        "mean_soc_frac": trial.mean_soc_frac,
     }
-    return SimulatedCar(car, pack, log_of(car, run, sensors, fleet.seed), run, truth, nature, sensors, odometer_km, facts)
+    return SimulatedCar(
+        car, pack, log_of(car, run, sensors, fleet.seed), run, truth, nature, sensors, odometer_km, facts
+    )
 
 
 def truth_record(sim: SimulatedCar) -> dict[str, object]:
@@ -211,7 +235,8 @@ def truth_record(sim: SimulatedCar) -> dict[str, object]:
     car, truth = sim.car, sim.truth
     now = car.age_years(car.end_day)
     years = np.arange(1, int(entry("synthetic", "fleet").number("horizon_years")) + 1)
-    driven, stop = truth.soh(now + years), truth.soh_without_further_export(now + years, now)
+    later = (now + years).astype(np.float64)
+    driven, stop = truth.soh(later), truth.soh_without_further_export(later, now)
     return {
         "vehicle": car.name,
         "cohort_id": f"{car.cell_id}.{car.climate}",
@@ -243,7 +268,7 @@ def _round(value: FloatArray | float) -> float | list[float]:
 
 
 def small_fleet(seed: int, vehicles: int = 3, days: int = 45) -> list[SimulatedCar]:
-    """A few cars for tests, in under a second: the truth is a formula (`formula_archetype`), not PyBaMM, not a fitted law."""
+    """A few cars for tests, in a second: truth by a formula (`formula_archetype`), neither PyBaMM nor a fitted law."""
     fleet = fleet_of(vehicles, days, seed)
     archetypes = {spec: formula_archetype(spec) for spec in specs_of(fleet)}
     return [simulate(fleet, k, archetypes) for k in range(vehicles)]

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from models.domain import Charger, FloatArray, IntArray, Pack, Tariff
 from models.seeds import generator
-from models.synthetic_habits import AWAY, DRIVE, HOME, RULES, STEP_MINUTES, STEPS_PER_DAY, STEPS_PER_HOUR, Car, Days
+from models.synthetic_habits import RULES, STEPS_PER_HOUR, Car, Days
 
 IDLE, DRIVING, CHARGING, EXPORTING, CHARGING_AWAY = -1, 0, 1, 2, 4
-IMMEDIATE, SMART, SOLAR, ARBITRAGE = 0, 1, 2, 3
 CHARGINGS = ("immediate", "smart", "solar", "arbitrage")
 SOLAR_LEAST_KW = 1.4
 RELAX_MINUTES = 20.0
 RETHINK_HOURS = 6.0
 _DEAR_HOURS, _CHEAP_HOURS = 5, 7
+OCV_POINTS = 1001
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _want(rule, charging, disp, act, mode, plugged, full, k, c, x):  # pragma: n
     if charging == 1:
         return 1 if below and cheap > 0 else -1
     if charging == 2:
-        if below and surplus >= 1.4:
+        if below and surplus >= SOLAR_LEAST_KW:
             return 1
         night = goal if full > 0 else 0.6
         return 1 if cheap > 0 and disp < night - (0.0 if act == 1 else 0.03) else -1
@@ -120,7 +120,7 @@ def _battery_kw(act, disp, k, charging, c, x, drive_kw, air):  # pragma: no cove
     charge_kw, eff_in, eff_out, standby, limit = c[3], c[4], c[5], c[6], c[7]
     if act == 1:
         ask = charge_kw
-        if charging == 2 and x[1, k] == 0 and x[5, k] >= 1.4 and disp > 0.3:
+        if charging == 2 and x[1, k] == 0 and x[5, k] >= SOLAR_LEAST_KW and disp > 0.3:
             ask = min(charge_kw, x[5, k])
         return max(0.3, (ask - standby) * eff_in * taper)
     return -(min(max(x[6, k] - x[5, k], 0.0), limit) + standby) / eff_out
@@ -128,7 +128,7 @@ def _battery_kw(act, disp, k, charging, c, x, drive_kw, air):  # pragma: no cove
 
 @njit(cache=True, nogil=True)
 def _live(
-    rule, charging, c, x, mode, drive_kw, km, plug_draw, full_draw, air, soh, ah, n_series, ocv_soc, ocv_v, r25,
+    rule, charging, c, x, mode, drive_kw, km, plug_draw, full_draw, air, soh, ah, n_series, ocv_v, r25,
     low, high, heat_j_per_k, cool_w_per_k, nature, start, act_out, plugged_out, ref_out, out,
 ):  # pragma: no cover  # fmt: skip
     n = mode.shape[0]
@@ -136,8 +136,8 @@ def _live(
     hours = minutes / 60.0
     z, temp, v1, odo, cur = start[0], air[0], 0.0, start[1], 0.0
     ocv_error, ocv_tilt, bms_factor, bms_bias, growth = nature
-    relax = np.exp(-minutes / 20.0)
-    think = np.exp(-minutes / 60.0 / 6.0)
+    relax = np.exp(-minutes / RELAX_MINUTES)
+    think = np.exp(-minutes / 60.0 / RETHINK_HOURS)
     d = (z - low) / (high - low)
     disp = d + bms_bias * 4.0 * d * (1.0 - d)
     act, plugged, full, ref, count, stranded = -1, 0, 0, 0, 0, 0
@@ -159,11 +159,22 @@ def _live(
                 act = -1
         nxt = 0.0
         ohm = r25 * (1.0 + growth * (1.0 - soh[k // 288])) * np.exp(2500.0 * (1 / (temp + 273.15) - 1 / 298.15))
-        ocv = n_series * (np.interp(z, ocv_soc, ocv_v) + ocv_error + ocv_tilt * (z - 0.5))
+        place = z * (ocv_v.shape[0] - 1)
+        left = min(int(place), ocv_v.shape[0] - 2)
+        book = ocv_v[left] + (place - left) * (ocv_v[left + 1] - ocv_v[left])
+        ocv = n_series * (book + ocv_error + ocv_tilt * (z - 0.5))
         if act >= 0 and k + 1 < n:
             same = mode[k + 1] == m
+            if cur > 0.0 and z + 1.5 * cur * hours / capacity > 0.999:
+                # Full by voltage, whatever the BMS believed: charging ends and the display is set right.
+                same = False
+                disp = max(disp, (z - low) / (high - low))
             ahead = disp + cur * hours / (capacity * bms_factor * (high - low))
-            if same and _want(rule, charging, ahead, act, m, plugged, full, k + 1, c, x) == act and (ahead > 0.03 or act == 1 or act == 4):
+            if (
+                same
+                and _want(rule, charging, ahead, act, m, plugged, full, k + 1, c, x) == act
+                and (ahead > 0.03 or act == 1 or act == 4)
+            ):
                 p = 1000.0 * _battery_kw(act, ahead, k + 1, charging, c, x, drive_kw, air[k])
                 u = ocv + v1
                 nxt = (-u + np.sqrt(max(u * u + 4.0 * ohm * p, 0.25 * u * u))) / (2.0 * ohm)
@@ -203,7 +214,7 @@ def _ranked(price: FloatArray, count: int, dearest: bool) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class Surroundings:
-    """What a car meets, hour by hour over its log, shape (24 days,): air [°C], house load and PV [kWh], price, outage."""
+    """What a car meets, hour by hour, shape (24 days,): air [°C], house load and PV [kWh], price, outage (0 or 1)."""
 
     air_c: FloatArray
     load_kwh: FloatArray
@@ -272,7 +283,7 @@ def live(
     stranded = _live(
         RULES.index(car.rule) if charger.export_kw > 0 else 0,
         CHARGINGS.index(car.charging), numbers, x, days.mode, days.drive_kw, days.km, days.plug_draw, days.full_draw,
-        air, soh_frac, pack.capacity_ah, float(pack.n_series), pack.ocv.cell_soc_frac, pack.ocv.ocv_v,
+        air, soh_frac, pack.capacity_ah, float(pack.n_series), pack.ocv.voltage_v(np.linspace(0.0, 1.0, OCV_POINTS)),
         pack.resistance_ohm, pack.window_low_frac, pack.window_high_frac, pack.heat_capacity_j_per_k,
         pack.cooling_w_per_k,
         (nature.ocv_error_v, nature.ocv_tilt_v, nature.bms_capacity_factor, nature.bms_bias_frac,
@@ -281,6 +292,3 @@ def live(
     )  # fmt: skip
     current, volts, soc, shown, temp, meter, odometer = out
     return Run(act, plugged, ref, current, volts, soc, shown, temp, air, meter, odometer, int(stranded))
-
-
-__all__ = ["AWAY", "DRIVE", "HOME", "STEPS_PER_DAY", "STEP_MINUTES", "Nature", "Run", "Surroundings", "live"]

@@ -229,9 +229,7 @@ class _Planner:
             return midnight + round(hour * STEPS_PER_HOUR)
 
         if weekday < 5 and car.life == "commuter" and rng.random() < 0.88:
-            self.trip(
-                clock(rng.normal(7.5, 0.4)), car.commute_km * rng.uniform(0.97, 1.1), 42.0, rng.normal(8.9, 0.5)
-            )
+            self.trip(clock(rng.normal(7.5, 0.4)), car.commute_km * rng.uniform(0.97, 1.1), 42.0, rng.normal(8.9, 0.5))
         elif weekday < 5 and car.life == "shift" and rng.random() < 0.85:
             self.trip(clock(rng.normal(13.2, 0.2)), car.commute_km, 42.0, rng.normal(8.2, 0.2))
         elif weekday < 5 and rng.random() < 0.55:

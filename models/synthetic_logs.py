@@ -12,11 +12,12 @@ import polars as pl
 from models.domain import BoolArray, FloatArray, IntArray
 from models.parameters import entry
 from models.seeds import generator
-from models.synthetic_car import CHARGING, CHARGING_AWAY, DRIVING, EXPORTING, IDLE, STEP_MINUTES, STEPS_PER_HOUR, Run
-from models.synthetic_habits import Car
+from models.synthetic_car import CHARGING, CHARGING_AWAY, DRIVING, EXPORTING, IDLE, Run
+from models.synthetic_habits import STEP_MINUTES, STEPS_PER_HOUR, Car
 
 STEP_US = STEP_MINUTES * 60 * 1_000_000
 HOUR_US = 3600 * 1_000_000
+CLOCK_DRIFT_US = 17 * 1_000_000  # a wrong clock is not wrong by whole seconds of the others
 _EPOCH = date(1970, 1, 1)
 _STATES = {DRIVING: "drive", CHARGING: "charge", EXPORTING: "export", CHARGING_AWAY: "charge", IDLE: "rest"}
 _ACTIVE_EVERY, _PLUGGED_EVERY, _PARKED_EVERY = 2, 6, 24  # points of five minutes: 10 min, 30 min, 2 h
@@ -51,7 +52,7 @@ def labels(run: Run) -> IntArray:
 
 
 def logged_points(run: Run) -> BoolArray:
-    """Which points a logger writes: every drive point, 10 min of charge and export, both sides of every edge, else rests."""
+    """Points a logger writes: drives every 5 min, charge and export every 10, all edges, rests sparsely."""
     act = run.act.astype(np.int64)
     n = act.size
     k = np.arange(n)
@@ -73,9 +74,7 @@ def logged_points(run: Run) -> BoolArray:
 
 def _refs(run: Run, label: IntArray) -> pl.Series:
     """Names of sessions: P = plugged in at home, D = drive, A = charge away; null where parked."""
-    kind = np.where(
-        label == DRIVING, "D", np.where(run.plugged > 0, "P", np.where(label == CHARGING_AWAY, "A", ""))
-    )
+    kind = np.where(label == DRIVING, "D", np.where(run.plugged > 0, "P", np.where(label == CHARGING_AWAY, "A", "")))
     ref = run.ref.copy()
     # The point that ends a drive or a charge belongs to it, though the next session has begun.
     ended = (run.act == IDLE) & (label != IDLE)
@@ -115,7 +114,7 @@ def clean_samples(car: Car, run: Run, sensors: Sensors, seed: int) -> pl.DataFra
 
 
 def plugin_sessions(car: Car, run: Run, start_us: int) -> pl.DataFrame:
-    """Plug-in sessions at home as a charger's portal lists them, columns of ``fadecast_sessions``; the last may be open."""
+    """Plug-in sessions at home as a charger's portal lists them (``fadecast_sessions``); the last may be open."""
     change = np.flatnonzero(np.diff(np.concatenate(([0], run.plugged.astype(np.int64), [0]))))
     rows: list[tuple[str, str, str, int, int | None, float, float, float, float | None]] = []
     n = run.plugged.size
@@ -146,7 +145,9 @@ def plugin_sessions(car: Car, run: Run, start_us: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def _drop_gaps(frame: pl.DataFrame, years: float, rate: Mapping[str, float], rng: np.random.Generator, c: dict[str, int]):
+def _drop_gaps(
+    frame: pl.DataFrame, years: float, rate: Mapping[str, float], rng: np.random.Generator, c: dict[str, int]
+) -> pl.DataFrame:
     time = frame["time_us"].to_numpy()
     gone = np.zeros(time.size, dtype=bool)
     for _ in range(rng.poisson(rate["gaps_per_year"] * years)):
@@ -158,7 +159,9 @@ def _drop_gaps(frame: pl.DataFrame, years: float, rate: Mapping[str, float], rng
     return frame.filter(pl.Series(~gone))
 
 
-def _freeze(frame: pl.DataFrame, years: float, rate: Mapping[str, float], rng: np.random.Generator, c: dict[str, int]):
+def _freeze(
+    frame: pl.DataFrame, years: float, rate: Mapping[str, float], rng: np.random.Generator, c: dict[str, int]
+) -> pl.DataFrame:
     values = {n: frame[n].to_numpy().copy() for n in ("voltage_v", "current_a", "soc_pct")}
     flowing = np.flatnonzero((values["current_a"] != 0) & (np.abs(values["current_a"]) > 5))
     for _ in range(rng.poisson(rate["stuck_per_year"] * years)):
@@ -172,7 +175,9 @@ def _freeze(frame: pl.DataFrame, years: float, rate: Mapping[str, float], rng: n
     return frame.with_columns([pl.Series(n, v) for n, v in values.items()])
 
 
-def _reset_odometer(frame: pl.DataFrame, rate: Mapping[str, float], rng: np.random.Generator, c: dict[str, int]):
+def _reset_odometer(
+    frame: pl.DataFrame, rate: Mapping[str, float], rng: np.random.Generator, c: dict[str, int]
+) -> pl.DataFrame:
     if rng.random() >= rate["reset_share"] or frame.height < 100:
         return frame
     at = int(rng.integers(frame.height // 4, 3 * frame.height // 4))
@@ -182,7 +187,9 @@ def _reset_odometer(frame: pl.DataFrame, rate: Mapping[str, float], rng: np.rand
     return frame.with_columns(pl.Series("odometer_km", km))
 
 
-def _wrong_clock(frame: pl.DataFrame, years: float, rate: Mapping[str, float], rng: np.random.Generator, c: dict[str, int]):
+def _wrong_clock(
+    frame: pl.DataFrame, years: float, rate: Mapping[str, float], rng: np.random.Generator, c: dict[str, int]
+) -> pl.DataFrame:
     names = frame["session"].drop_nulls().unique(maintain_order=True).to_list()
     time = frame["time_us"].to_numpy().copy()
     session = frame["session"].fill_null("")
@@ -190,7 +197,7 @@ def _wrong_clock(frame: pl.DataFrame, years: float, rate: Mapping[str, float], r
         if not names:
             break
         rows = (session == names[int(rng.integers(len(names)))]).to_numpy()
-        time[rows] += HOUR_US if rng.random() < 0.5 else -HOUR_US
+        time[rows] += (HOUR_US if rng.random() < 0.5 else -HOUR_US) + CLOCK_DRIFT_US
         c["clock_sessions"] += 1
         c["clock_samples"] += int(rows.sum())
     return frame.with_columns(pl.Series("time_us", time))
@@ -200,7 +207,7 @@ def with_defects(car: Car, clean: pl.DataFrame, seed: int) -> tuple[pl.DataFrame
     """Gaps, frozen values, a reset odometer, clocks one hour off, lines sent twice; how many of each."""
     rng = generator(seed, "defects", str(car.index))
     rate = {n: float(p.value) for n, p in entry("synthetic", "defects").parameters.items()}
-    counts = dict.fromkeys(DEFECTS, 0)
+    counts: dict[str, int] = {name: 0 for name in DEFECTS}
     years = car.days / 365.25
     frame = _drop_gaps(clean, years, rate, rng, counts)
     frame = _freeze(frame, years, rate, rng, counts)

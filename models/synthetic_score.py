@@ -105,30 +105,26 @@ def score(
         compare(
             "capacity now",
             _column(truth, "soh_frac", 100),
-            *(_column(rows, n, 100) for n in ("soh_frac", "soh_low_frac", "soh_high_frac")),
+            _column(rows, "soh_frac", 100),
+            _column(rows, "soh_low_frac", 100),
+            _column(rows, "soh_high_frac", 100),
         )
     )
     for year in YEARS:
         real = np.array([_at(t, "soh_as_driven_frac", year) for t in truth]) * 100
         later = [forecast.get((i, year)) for i in ids]
-        columns = (_column(later, n, 100) for n in ("soh_p50", "soh_p10", "soh_p90"))
-        out.append(compare(f"capacity after {year} more years, as driven", real, *columns))
+        value, low, high = (_column(later, n, 100) for n in ("soh_p50", "soh_p10", "soh_p90"))
+        out.append(compare(f"capacity after {year} more years, as driven", real, value, low, high))
     exporters = [t for t in truth if float(t["export_kwh_per_year"]) >= EXPORT_LEAST_KWH_PER_YEAR]
     rows = [state.get(str(t["vehicle_id"])) for t in exporters]
-    names = ("export_cost_pp", "export_cost_low_pp", "export_cost_high_pp")
-    out.append(
-        compare(
-            "cost of export so far",
-            _column(exporters, "export_cost_pp"),
-            *(_column(rows, n) for n in names),
-            signed=True,
-        )
-    )
+    value, low, high = (_column(rows, f"export_cost_{n}pp") for n in ("", "low_", "high_"))
+    real = _column(exporters, "export_cost_pp")
+    out.append(compare("cost of export so far", real, value, low, high, signed=True))
     for year in YEARS:
         real = np.array([_at(t, "further_cost_pp", year) for t in exporters])
         later = [forecast.get((str(t["vehicle_id"]), year)) for t in exporters]
-        columns = (_column(later, n) for n in ("diff_p50_pp", "diff_p10_pp", "diff_p90_pp"))
-        out.append(compare(f"cost of {year} more years of export", real, *columns, signed=True))
+        value, low, high = (_column(later, n) for n in ("diff_p50_pp", "diff_p10_pp", "diff_p90_pp"))
+        out.append(compare(f"cost of {year} more years of export", real, value, low, high, signed=True))
     return [found for found in out if found is not None]
 
 

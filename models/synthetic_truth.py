@@ -5,8 +5,8 @@ that a fit cannot find its own formula again. One archetype = cell x climate x w
 the whole life, every day the same but for the season.
 
 Limits: one simulated day stands for many (side reactions and season run so much faster), which is exact as long as the
-losses of one such day are small; the archetype's depth of discharge does not grow as capacity falls; temperature is that
-of the air.
+losses of one such day are small; the archetype's depth of discharge does not grow as capacity falls; temperature is
+that of the air.
 """
 
 from __future__ import annotations
@@ -28,7 +28,17 @@ _OUTPUTS = (
     "Positive electrode capacity [A.h]",
     "Total lithium capacity in particles [A.h]",
 )
-_DONATED = ("SEI", "LAM", "Poisson", "Young", "volume change", "critical stress", "free of deformation", "molar", "solvent")
+_DONATED = (
+    "SEI",
+    "LAM",
+    "Poisson",
+    "Young",
+    "volume change",
+    "critical stress",
+    "free of deformation",
+    "molar",
+    "solvent",
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,7 @@ class Archetype:
 
     def loss(self, age_years: FloatArray | float) -> FloatArray:
         """Loss at an age, linear between the points. [1]"""
-        return np.interp(age_years, self.age_years, self.loss_frac)
+        return np.asarray(np.interp(age_years, self.age_years, self.loss_frac))
 
 
 def archetype_specs(cells_climates: set[tuple[str, str]], years: int) -> tuple[ArchetypeSpec, ...]:
@@ -199,6 +209,6 @@ class VehicleTruth:
         return self.capacity_scale * (1.0 - self.weakest * loss)
 
     def soh_without_further_export(self, age_years: FloatArray | float, since_years: float) -> FloatArray:
-        """Capacity when export ends at an age: what it has cost stays, the rest runs on like the quiet archetype. [1]"""
+        """Capacity when export ends at an age: what it has cost stays, all else is as without export. [1]"""
         cost = self.soh(since_years, 0.0) - self.soh(since_years)
         return np.where(np.asarray(age_years) < since_years, self.soh(age_years), self.soh(age_years, 0.0) - cost)

@@ -6,7 +6,7 @@ Limits: one station a climate; clouds and heating follow no weather model; price
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -42,8 +42,6 @@ def utc_offset_hours(first: date, end: date, zone: str) -> FloatArray:
     """Offset of local clocks from UTC on each day (taken at noon), shape (days,). [h]"""
     tz = ZoneInfo(zone)
     days = [first + timedelta(days=k) for k in range((end - first).days)]
-    from datetime import datetime, time
-
     offsets = [datetime.combine(d, time(12), tzinfo=tz).utcoffset() or timedelta(0) for d in days]
     return np.array([o.total_seconds() / 3600.0 for o in offsets])
 

@@ -1,4 +1,4 @@
-"""Files of the simulated fleet: logs, surroundings, fleet file, hidden truth. The same seed gives the same bytes anywhere."""
+"""Files of the simulated fleet: logs, surroundings, fleet file, hidden truth. The same seed gives the same bytes."""
 
 from __future__ import annotations
 

@@ -6,8 +6,14 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from models.synthetic import Fleet, SimulatedCar
+
+TINY_SEED, TINY_VEHICLES, TINY_DAYS = 3, 3, 40
 
 
 def _beside(name: str) -> ModuleType:
@@ -43,3 +49,36 @@ def made_years() -> ModuleType:
 def decide_rows() -> ModuleType:
     """A made-up vehicle with all that its decisions depend on (``tests/decide_rows.py``)."""
     return _beside("decide_rows")
+
+
+@pytest.fixture(scope="session")
+def tiny_fleet() -> tuple[Fleet, list[SimulatedCar]]:
+    """Three simulated cars (two export, one does not), 40 days, with defects; truth from a formula, not PyBaMM."""
+    from models.synthetic import fleet_of, simulate, specs_of
+    from models.synthetic_truth import formula_archetype
+
+    fleet = fleet_of(TINY_VEHICLES, TINY_DAYS, TINY_SEED)
+    archetypes = {spec: formula_archetype(spec) for spec in specs_of(fleet)}
+    return fleet, [simulate(fleet, k, archetypes) for k in range(TINY_VEHICLES)]
+
+
+@pytest.fixture(scope="session")
+def tiny_cars(tiny_fleet: tuple[Fleet, list[SimulatedCar]]) -> list[SimulatedCar]:
+    """The cars of the tiny fleet alone."""
+    return tiny_fleet[1]
+
+
+@pytest.fixture(scope="session")
+def tiny_home(tmp_path_factory: pytest.TempPathFactory, tiny_fleet: tuple[Fleet, list[SimulatedCar]]) -> Path:
+    """A demo home with the logs of the tiny fleet taken in; no night has run. Copy it before changing it."""
+    from pipelines.demo import take_in
+    from pipelines.demo_files import sha256_of, write_files
+    from pipelines.settings import Settings
+    from warehouse.keys import write_demo_key, write_demo_marker
+
+    home = tmp_path_factory.mktemp("tiny") / "home"
+    write_demo_key(home, TINY_SEED)
+    files = write_files(home, *tiny_fleet, days=TINY_DAYS)
+    write_demo_marker(home, TINY_SEED, [sha256_of(p) for p in files.all])
+    take_in(Settings(home=home, seed=TINY_SEED), files)
+    return home
