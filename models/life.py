@@ -166,18 +166,17 @@ def _with_unmatched(
     for raw in unmatched:
         end = raw.end_us if raw.end_us is not None else raw.start_us
         soc = interp_known(np.array([raw.start_us, end]), samples.time_us, samples.soc_frac)
-        kind = "charge" if raw.kind == "plugin" else raw.kind
         flags = [*raw.flags, "no_samples"] + ["open_session"] * (raw.end_us is None) + ["shared"] * raw.shared
-        added.append(
-            Session(
-                raw.session_ref, kind, raw.start_us, max(end, raw.start_us),
-                (raw.energy_in_meter_kwh or 0.0) * eff, (raw.energy_out_meter_kwh or 0.0) / eff,
-                _nan(raw.energy_in_meter_kwh), _nan(raw.energy_out_meter_kwh),
-                float(soc[0]) if raw.soc_start_frac is None else raw.soc_start_frac,
-                float(soc[1]) if raw.soc_end_frac is None else raw.soc_end_frac,
-                raw.soc_end_frac is None, float("nan"), kind != "drive", 0.0, 0, tuple(flags),
-            )
-        )  # fmt: skip
+        for kind, into, out in _flows(raw):
+            added.append(
+                Session(
+                    raw.session_ref, kind, raw.start_us, max(end, raw.start_us),
+                    (into or 0.0) * eff, (out or 0.0) / eff, _nan(into), _nan(out),
+                    float(soc[0]) if raw.soc_start_frac is None else raw.soc_start_frac,
+                    float(soc[1]) if raw.soc_end_frac is None else raw.soc_end_frac,
+                    raw.soc_end_frac is None, float("nan"), kind != "drive", 0.0, 0, tuple(flags),
+                )
+            )  # fmt: skip
     kept = [
         s
         for s in sessions
@@ -185,6 +184,18 @@ def _with_unmatched(
         or not any(a.kind == s.kind and a.start_us < s.end_us and a.end_us > s.start_us for a in added)
     ]
     return sorted([*kept, *added], key=lambda s: (s.start_us, s.end_us, s.kind))
+
+
+def _flows(raw: RawSession) -> list[tuple[str, float | None, float | None]]:
+    """Kinds of a logged session with energy in and out at the meter; a plug-in with export is both."""
+    if raw.kind != "plugin":
+        return [(raw.kind, raw.energy_in_meter_kwh, raw.energy_out_meter_kwh)]
+    out: list[tuple[str, float | None, float | None]] = []
+    if raw.energy_out_meter_kwh:
+        out.append(("export", None, raw.energy_out_meter_kwh))
+    if raw.energy_in_meter_kwh or not out:
+        out.append(("charge" if raw.energy_in_meter_kwh else "rest", raw.energy_in_meter_kwh, None))
+    return out
 
 
 def _nan(value: float | None) -> float:

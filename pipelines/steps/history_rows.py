@@ -79,6 +79,15 @@ _NUMBERS = (
 )
 
 
+def _lists(joined: list[str]) -> pl.Series:
+    """Texts joined by bars as lists, empty texts as empty lists (far quicker than a series of Python lists)."""
+    text = pl.Series("flags", joined, dtype=pl.String)
+    empty = pl.lit([], dtype=pl.List(pl.String))
+    return pl.DataFrame(text).select(
+        pl.when(pl.col("flags") == "").then(empty).otherwise(pl.col("flags").str.split("|")).alias("flags")
+    )["flags"]
+
+
 def _session_rows(vid: str, sessions: list[Session], flags: tuple[str, ...]) -> pl.DataFrame:
     return pl.DataFrame(
         {
@@ -92,7 +101,7 @@ def _session_rows(vid: str, sessions: list[Session], flags: tuple[str, ...]) -> 
             "soc_inferred": pl.Series([s.soc_inferred for s in sessions], dtype=pl.Boolean),
             "plugged": pl.Series([s.plugged for s in sessions], dtype=pl.Boolean),
             "samples": pl.Series([s.samples for s in sessions], dtype=pl.Int64),
-            "flags": pl.Series([sorted({*s.flags, *flags}) for s in sessions], dtype=pl.List(pl.String)),
+            "flags": _lists(["|".join(sorted({*s.flags, *flags})) for s in sessions]),
         }
     )
 
