@@ -264,7 +264,6 @@ def run_policy(
                         if amount <= TINY:
                             continue
                         _shift(path, i, j, amount)
-                        _pair_limits(path, j, m, top, bound, limit)
                         undo_step[undone] = i
                         undo_kwh[undone] = amount
                         undo_sun[undone] = sun_left[i]
@@ -276,6 +275,7 @@ def run_policy(
                         paid += amount * cost
                         if missing <= TINY or undone == undo_step.shape[0]:
                             break
+                        _pair_limits(path, j, m, top, bound, limit)
                     if missing <= TINY or undone == undo_step.shape[0]:
                         break
                 x -= max(missing, 0.0)
