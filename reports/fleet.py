@@ -32,12 +32,14 @@ KPIS = {
     "export_kwh_so_far": "Exported so far",
     "expected_breaches_as_driven": "Breaches expected, as driven",
     "expected_breaches_no_export": "Breaches expected, no export",
+    "expected_breaches_evening_peak": "Breaches expected, evening export",
+    "breaches_due_to_export": "Breaches due to export",
     "breaches_due_to_way_of_use": "Breaches due to way of use",
     "v2h_effect_pp": "Extra wear by evening export",
-    "v2h_effect_unclear_share": "No clear difference",
+    "v2h_effect_unclear_share": "Evening export: no clear difference",
     "recommended_export_vehicles": "Recommended to export",
 }
-ELSEWHERE = ("as_of", "share_measured", "cap_that_halves_effect", "share_of_breaches_due_to_way_of_use")
+ELSEWHERE = ("as_of", "cap_that_halves_effect")
 STANDINGS = ("measured", "inferred", "prior_only")
 
 

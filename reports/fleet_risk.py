@@ -94,7 +94,7 @@ def _how_sure(known: list[Risk], risky: list[Risk]) -> Fact:
     high = total(r.now.breach_high_frac for r in known if r.now)
     group = risky or known
     measured = sum(1 for r in group if r.vehicle.state.standing == "measured")
-    which = "of those at risk" if risky else "of all"
+    which = "vehicles at risk" if risky else "vehicles"
     return Fact(
         "How sure is that?",
         f"The models range from {t.number(low, 1)} to {t.number(high, 1)} breaches.",
