@@ -16,6 +16,7 @@ from models.packs import pack_of
 from models.sessions import KINDS, US_PER_DAY, Samples, rules
 from pipelines.settings import Settings
 from pipelines.steps.history import build_history, load_duty, load_readings, load_sessions, load_vehicles
+from pipelines.steps.history_check import duty_sums_errors
 from pipelines.steps.intake import ingest, propose_fleet, register_fleet
 from warehouse.store import Warehouse, open_warehouse
 
@@ -84,11 +85,13 @@ def test_a_home_gets_sessions_duty_and_readings_once(logged: tuple[Settings, Pat
         duty = load_duty(wh, vehicle, pack)
         sessions = load_sessions(wh, vehicle.vehicle_id)
         readings = load_readings(wh, vehicle)
+        errors = duty_sums_errors(wh, settings)
         raw = wh.samples(vehicle.vehicle_id)
         sums = wh.rows(
             "SELECT sum(drive_in_ah + charge_in_ah + export_in_ah + rest_in_ah - drive_out_ah - charge_out_ah"
             " - export_out_ah - rest_out_ah) FROM core_duty_step"
         )[0][0]
+    assert list(errors) == [vehicle.vehicle_id] and errors[vehicle.vehicle_id] < 1e-9
     assert duty.steps % 24 == 0 and duty.steps == 24 * 11
     hours = raw["time_utc"].cast(int).to_numpy() / 3.6e9
     current = raw["current_a"].to_numpy()
