@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from models.domain import Duty, FloatArray, Pack
+from models.domain import Duty, FloatArray, IntArray, Pack
 from models.laws.esoh import EDGE, EsohTables, window
-from models.laws.sei import ANCHOR_DAYS, SeiTables, Steps, parameters_id
-from models.laws.sei_kernel import FARADAY, GAS, KELVIN, REST_C_RATE, SeiConstants
+from models.laws.sei import SeiTables, parameters_id, tables
+from models.laws.sei_kernel import FARADAY, GAS, KELVIN, SeiConstants
+from models.laws.sei_steps import Steps, balanced_current, segments_of, steps_of
 from models.parameters import Entry, entry
 
 RTOL, ATOL = 1e-6, 1e-9
@@ -234,54 +235,6 @@ def sei_tables(cell_id: str, law_id: str, home: Path | None = None) -> SeiTables
     return SeiTables(constants, esoh, entropic, j_cold)
 
 
-def balanced_current(steps: Steps, capacity_frac: float = 1.0) -> FloatArray:
-    """Current whose daily charge meets the duty's SOC, so that an open-loop run follows it. [1/h, capacity as new]
-
-    Currents are first scaled to the swings of SOC times the present capacity (one factor for the duty, within 0.5 to 2);
-    then every day's charge is set to its change of SOC: the day's currents share the residual in proportion to their
-    size (rests stay rests); a day without current gets it evenly. Currents below
-    `models.laws.sei_kernel.REST_C_RATE` count as rest.
-
-    Parameters
-    ----------
-    steps
-        The duty.
-    capacity_frac
-        Present capacity over capacity as new, constant over the duty. [1]
-
-    Returns
-    -------
-    ndarray
-        Shape (m,), positive charging.
-    """
-    c_rate = np.where(np.abs(steps.c_rate) < REST_C_RATE, 0.0, steps.c_rate)
-    charge = c_rate * steps.hours
-    square = float(np.sum(charge**2))
-    if square > 0.0:
-        swing = float(np.sum(charge * (steps.soc_end - steps.soc_start))) * capacity_frac / square
-        c_rate = c_rate * min(max(swing, 0.5), 2.0)
-    starts = np.flatnonzero(np.diff(steps.day, prepend=-1.0))
-    wanted = np.add.reduceat(steps.soc_end - steps.soc_start, starts) * capacity_frac
-    residual = wanted - np.add.reduceat(c_rate * steps.hours, starts)
-    size = np.add.reduceat(np.abs(c_rate) * steps.hours, starts)
-    spread = np.add.reduceat(steps.hours, starts)
-    lengths = np.diff(np.append(starts, c_rate.size))
-    active = size > np.abs(residual)  # else the correction would turn a current round
-    gain = np.repeat(np.where(active, residual / np.where(size > 0, size, 1.0), 0.0), lengths)
-    even = np.repeat(np.where(active, 0.0, residual / spread), lengths)
-    return c_rate + gain * np.abs(c_rate) + even
-
-
-def segments_of(steps: Steps, anchor_days: float = ANCHOR_DAYS) -> FloatArray:
-    """First steps of the segments between two anchors (whole days, at most `anchor_days`) and the end, (s + 1,)."""
-    days = steps.day
-    starts = [0]
-    for i in np.flatnonzero(np.diff(days)) + 1:
-        if days[i] - days[starts[-1]] >= anchor_days:
-            starts.append(int(i))
-    return np.array([*starts, days.size])
-
-
 def _profile(hours: FloatArray, current_a: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Breakpoints [s] and currents [A] of piecewise constant steps joined by short ramps."""
     ends = np.cumsum(hours) * 3600.0
@@ -368,7 +321,7 @@ def reference_run(
     law_id: str,
     steps: Steps,
     charge: FloatArray,
-    segments: FloatArray,
+    segments: IntArray,
     state: FloatArray,
     tables: SeiTables,
     home: Path | None = None,
@@ -397,8 +350,6 @@ def reference_simulation(
     duty: Duty, pack: Pack, law_id: str, start: FloatArray | None = None, home: Path | None = None
 ) -> FloatArray:
     """PyBaMM's states along a duty of a pack's cell (see `reference_run`), one at the end of each segment, (s, 3)."""
-    from models.laws.sei import steps_of, tables
-
     t = tables(pack.cell_id, law_id, home)
     state = t.new_state if start is None else start
     steps = steps_of(duty, pack)

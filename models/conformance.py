@@ -13,10 +13,11 @@ from typing import Protocol
 
 import numpy as np
 
-from models.cell import balanced_current, reference_run, segments_of
+from models.cell import reference_run
 from models.domain import Duty, FloatArray, Pack
 from models.laws.esoh import lithium_loss_for
-from models.laws.sei import SeiLaw, Steps, kernel_run, steps_of
+from models.laws.sei import SeiLaw, kernel_run
+from models.laws.sei_steps import Steps, balanced_current, segments_of, steps_of
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,8 @@ def conformance_sample(candidates: Sequence[Stratified], n: int) -> list[int]:
     """Indices of at most n candidates spread over temperature, C-rate and state of charge.
 
     Each trait is scaled to its range; the first pick is the candidate nearest the medians, every further one the
-    candidate farthest from those already picked (greedy maximin), so that hot, cold, harsh and gentle duties come up. Ties go to the
-    earlier candidate; the same candidates give the same sample.
+    candidate farthest from those already picked (greedy maximin), so that hot, cold, harsh and gentle duties come up.
+    Ties go to the earlier candidate; the same candidates give the same sample.
 
     Examples
     --------
@@ -158,7 +159,7 @@ def conformance(duty: Duty, pack: Pack, law: SeiLaw, days: int = 90) -> Conforma
     Parameters
     ----------
     duty
-        Its first `days` are used; its SOC is the truth that currents are balanced to (`models.cell.balanced_current`).
+        Its first `days` are used; its SOC is the truth that currents are balanced to (see `balanced_current`).
     pack, law
         The pack's cell must be the law's.
     days

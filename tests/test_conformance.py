@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.calibration import typical_duty
-from models.cell import balanced_current, parameter_values, reference_simulation, segments_of
+from models.cell import parameter_values, reference_simulation
 from models.conformance import Traits, conformance, conformance_sample, cut_days, start_state, traits
 from models.domain import Pack
 from models.laws import sei
 from models.laws.esoh import ocv_curve
-from models.laws.sei import SeiLaw, steps_of
+from models.laws.sei import SeiLaw
+from models.laws.sei_steps import balanced_current, segments_of, steps_of
 from models.parameters import entry
 from pipelines.settings import Settings
 from pipelines.steps.conform import Sample, run_samples

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.calibration import LFP_SHARE, NMC_FADE_FRAC, fade_by_year, fit_speed, typical_duty
-from models.cell import balanced_current, segments_of
 from models.conformance import daily_run
 from models.domain import Duty, Pack
 from models.laws import sei
 from models.laws.esoh import capacity_frac, ocv_curve
-from models.laws.sei import SeiLaw, kernel_run, members, steps_of
+from models.laws.sei import SeiLaw, kernel_run, members
 from models.laws.sei_kernel import SUBSTEP_SOC, substeps
 from models.laws.sei_project import balance_at, balance_grid
+from models.laws.sei_steps import Steps, balanced_current, segments_of, steps_of
 from models.parameters import ParameterError
 
 ONE = np.array([1.0])
@@ -180,7 +180,7 @@ def test_days_agree_with_the_exact_recursion_over_ten_years(cell_id: str, law_id
     errors = []
     for y in range(10):
         for a, b in itertools.pairwise(months):
-            month = sei.Steps(*(getattr(steps, f.name)[a:b] for f in dataclasses.fields(sei.Steps)))
+            month = Steps(*(getattr(steps, f.name)[a:b] for f in dataclasses.fields(Steps)))
             charge = balanced_current(month, tables.capacity_frac(state))
             state = kernel_run(month, charge, segments_of(month, 1.0), state, tables)[-1]
         errors.append(100 * (run.capacity_frac[0, 364 * (y + 1) - 1] - tables.capacity_frac(state)))

@@ -22,11 +22,12 @@ from pathlib import Path
 
 import numpy as np
 
-from models.domain import Duty, FloatArray, Pack
+from models.domain import Duty, FloatArray, IntArray, Pack
 from models.laws.base import Projection, RangeCheck
 from models.laws.esoh import EsohTables, capacity_frac, window
-from models.laws.sei_kernel import SeiConstants, daily_growth, run_segment, substeps
+from models.laws.sei_kernel import SeiConstants, daily_growth, run_segment
 from models.laws.sei_project import balance_grid, project_draws
+from models.laws.sei_steps import Steps
 from models.parameters import Entry, entry, load
 
 LAW_IDS = ("sei_ec", "sei_interstitial")
@@ -42,7 +43,6 @@ FULLNESS = {
     "sei_interstitial": np.array([0.55, 0.66, 0.73, 0.78, 0.82, 0.86, 0.895, 0.925, 0.955, 0.98, 1.0, 1.04, 1.1]),
 }
 """Windows at which growth is stored: full anode's stoichiometry over that of the new cell. [1]"""
-ANCHOR_DAYS = 30.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,30 +70,9 @@ class SeiTables:
         return float(capacity_frac(lithium, wear, self.constants.cathode_wear_ratio * wear, self.esoh))
 
 
-@dataclass(frozen=True, eq=False)
-class Steps:
-    """A duty cut to steps of constant current, cell-level, shape (m,) each; the same for kernel and PyBaMM.
-
-    ``c_rate`` is current over capacity as new, positive charging [1/h]; ``day`` the duty's day.
-    """
-
-    hours: FloatArray
-    c_rate: FloatArray
-    temp_c: FloatArray
-    soc_start: FloatArray
-    soc_end: FloatArray
-    day: FloatArray
-
-
-def steps_of(duty: Duty, pack: Pack) -> Steps:
-    """Cut a duty to steps of constant current (see `models.laws.sei_kernel.substeps`)."""
-    out = substeps(np.clip(duty.cell_soc_frac, 0.0, 1.0), duty.temp_c, duty.current_a / pack.capacity_ah, duty.step_hours)
-    return Steps(*out[:5], day=np.floor_divide(out[5], 24 * 60 // duty.step_minutes))
-
-
 @lru_cache(maxsize=32)
-def tables(cell_id: str, law_id: str, home: Path | None = None) -> SeiTables:
-    """Tables of a cell and member (imports PyBaMM; kept for the process)."""
+def tables(cell_id: str, law_id: str, home: Path | None = None, version: str = "") -> SeiTables:
+    """Tables of a cell and member (imports PyBaMM; kept for the process by the law's version)."""
     from models.cell import sei_tables
 
     return sei_tables(cell_id, law_id, home)
@@ -184,7 +163,7 @@ class SeiLaw:
     @property
     def tables(self) -> SeiTables:
         """Constants and tables, read on first use."""
-        return tables(self.cell_id, self._law_id, self.home)
+        return tables(self.cell_id, self._law_id, self.home, self._version)
 
     def exposures(self, duty: Duty, pack: Pack) -> FloatArray:
         """Daily exposures, shape (days, k): film growth at every window and node, full cycles, trapped lithium."""
@@ -195,7 +174,7 @@ class SeiLaw:
             duty.current_a / pack.capacity_ah,
             duty.step_hours,
             24 * 60 // duty.step_minutes,
-            _cached_windows(self.cell_id, self._law_id, self.home)[0],
+            _cached_windows(self.cell_id, self._law_id, self.home, self._version)[0],
             self.nodes,
             t.constants,
             t.esoh.anode_ocp_v,
@@ -238,12 +217,12 @@ class SeiLaw:
             np.ascontiguousarray(e[:, :, n_w * n_t].T),
             np.ascontiguousarray(e[:, :, n_w * n_t + 1 :].transpose(1, 0, 2)),
             -np.asarray(level_capacity_frac, dtype=float),
-            _cached_windows(self.cell_id, self._law_id, self.home)[1],
+            _cached_windows(self.cell_id, self._law_id, self.home, self._version)[1],
             self.nodes,
             kinetic,
             diffusion,
             m[:, names.index("wear")] * t.constants.wear_per_cycle_frac,
-            _cached_grid(self.cell_id, self._law_id, self.home),
+            _cached_grid(self.cell_id, self._law_id, self.home, self._version),
             t.constants.capacity_ah,
             t.constants.film_start_frac,
             now,
@@ -269,13 +248,13 @@ class SeiLaw:
 
 
 @lru_cache(maxsize=32)
-def _cached_windows(cell_id: str, law_id: str, home: Path | None) -> tuple[FloatArray, FloatArray]:
-    return _windows(tables(cell_id, law_id, home).esoh, FULLNESS[law_id])
+def _cached_windows(cell_id: str, law_id: str, home: Path | None, version: str) -> tuple[FloatArray, FloatArray]:
+    return _windows(tables(cell_id, law_id, home, version).esoh, FULLNESS[law_id])
 
 
 @lru_cache(maxsize=32)
-def _cached_grid(cell_id: str, law_id: str, home: Path | None) -> FloatArray:
-    t = tables(cell_id, law_id, home)
+def _cached_grid(cell_id: str, law_id: str, home: Path | None, version: str) -> FloatArray:
+    t = tables(cell_id, law_id, home, version)
     return balance_grid(
         t.esoh.lithium_ah,
         t.esoh.anode_ah,
@@ -301,16 +280,16 @@ def members(cell_id: str, home: Path | None = None) -> tuple[SeiLaw, ...]:
 
 
 def kernel_run(
-    steps: Steps, charge: FloatArray, segments: FloatArray, state: FloatArray, tables: SeiTables
+    steps: Steps, charge: FloatArray, segments: IntArray, state: FloatArray, tables: SeiTables
 ) -> FloatArray:
     """Exact recursion along a duty, re-anchored to its SOC at the start of every segment.
 
     Parameters
     ----------
     steps
-        From `steps_of`.
+        From `models.laws.sei_steps.steps_of`.
     charge
-        Charge-balanced current over capacity as new, shape (m,) (see `models.cell.balanced_current`). [1/h]
+        Charge-balanced current over capacity as new, shape (m,) (see `models.laws.sei_steps.balanced_current`). [1/h]
     segments
         First step of each segment and the number of steps, shape (s + 1,).
     state
