@@ -105,7 +105,7 @@ def conformance_sample(candidates: Sequence[Stratified], n: int) -> list[int]:
     --------
     >>> ts = [Traits(t, t, 0.1, 0.5) for t in (5.0, 14.0, 15.0, 16.0, 30.0)]
     >>> conformance_sample(ts, 3)
-    [2, 0, 4]
+    [2, 4, 0]
     """
     count = min(n, len(candidates))
     if count <= 0:
