@@ -35,7 +35,7 @@ Json = Annotated[bool, typer.Option("--json", help="JSON alone to standard outpu
 class State:
     """What the options before the command said."""
 
-    settings: Settings = Settings()
+    settings: Settings
 
 
 def _settings(**changes: Any) -> Settings:
@@ -43,7 +43,7 @@ def _settings(**changes: Any) -> Settings:
 
 
 def _say(text: str) -> None:
-    err.print(text, markup=False, highlight=False)
+    err.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_json(body: Any) -> None:

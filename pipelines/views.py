@@ -14,6 +14,7 @@ from models.policies import policies as known_policies
 from pipelines.errors import UserError
 from pipelines.ledger import alive, now_utc, read_note
 from pipelines.settings import Settings
+from warehouse import export
 
 _STALE = timedelta(hours=36)
 
@@ -152,35 +153,33 @@ def add_policies(settings: Settings, file: Path) -> str:
 
 
 def export_table(settings: Settings, table: str, file: Path) -> str:
-    """Write one published table as CSV or Parquet; lists become text in CSV.
+    """Write one table as CSV or Parquet: the published copy, or the warehouse's where the copy lacks it.
 
     Raises
     ------
-    UserError
-        Unknown table or ending.
+    UserError, WarehouseError
+        Unknown table or ending, nothing there yet, or the file cannot be written.
     """
     if file.suffix not in (".csv", ".parquet"):
         raise UserError(f"{file}: the ending must be .csv or .parquet.")
+    frame = _served(settings, table)
+    rows = export.export_table(settings.home, table, file) if frame is None else frame.height
+    if frame is not None:
+        export.write_table(frame, file)
+    return f"{rows} rows of {table} in {file}."
+
+
+def _served(settings: Settings, table: str) -> pl.DataFrame | None:
+    if not (settings.home / "serving.duckdb").exists():
+        return None
     con = _serving(settings)
     try:
-        known = [r[0] for r in con.execute("SELECT table_name FROM information_schema.tables ORDER BY 1").fetchall()]
+        known = {r[0] for r in con.execute("SELECT table_name FROM information_schema.tables").fetchall()}
         if table not in known:
-            raise UserError(f"No table '{table}'; there are: {', '.join(known)}.")
-        frame = con.execute(f'SELECT * FROM "{table}" ORDER BY ALL').pl()  # noqa: S608  checked against the list
+            return None
+        return con.execute(f'SELECT * FROM "{table}" ORDER BY ALL').pl()  # noqa: S608  checked against the list
     finally:
         con.close()
-    part = file.with_name(file.name + ".part")
-    try:
-        if file.suffix == ".csv":
-            lists = [c for c, t in frame.schema.items() if isinstance(t, pl.List)]
-            frame.with_columns(pl.col(c).cast(pl.List(pl.String)).list.join(" ") for c in lists).write_csv(part)
-        else:
-            frame.write_parquet(part)
-        part.replace(file)
-    except OSError as e:
-        part.unlink(missing_ok=True)
-        raise UserError(f"{file}: cannot be written ({e.strerror or e}).") from None
-    return f"{frame.height} rows of {table} in {file}."
 
 
 def status(settings: Settings) -> dict[str, Any]:
