@@ -180,13 +180,14 @@ def policies(
 ) -> None:
     """Export policies side by side, as the last night left them."""
     from pipelines import views
+    from warehouse.export import write_table as export_writer
 
     if add is not None:
         _say(views.add_policies(_settings(), add))
         return
     table = views.policy_table(_settings(), vehicle, cohort)
     if csv is not None:
-        table.write_csv(csv)
+        export_writer(table, csv)
         _say(f"{table.height} rows in {csv}.")
     elif as_json:
         _print_json(views.policy_json(_settings(), table))

@@ -175,7 +175,15 @@ def _prefect_tasks() -> dict[str, Any]:
             return True
         return False
 
-    steps = (step_history, step_learn, step_decide_batch, step_decide, step_conform, step_check, step_publish)
+    steps: tuple[Callable[..., None], ...] = (
+        step_history,
+        step_learn,
+        step_decide_batch,
+        step_decide,
+        step_conform,
+        step_check,
+        step_publish,
+    )
     return {
         f.__name__: task(
             name=f.__name__.removeprefix("step_"),
