@@ -49,6 +49,7 @@ EXPORT_CODES = {"none": NONE, "outage": OUTAGE, "peak": PEAK, "solar": SOLAR, "a
 CHARGING_CODES = {"immediate": IMMEDIATE, "smart": SMART}
 YEAR_SCALE = DAYS_PER_YEAR / (REPRESENTATIVE_WEEKS * 7)
 WARM_UP_DAYS = 14
+USUAL_TOP = 0.98  # quantile of the recorded energy that counts as the charge a driver fills up to
 CHANGED_KWH = 0.01
 
 
@@ -154,8 +155,9 @@ def dispatch(
     Notes
     -----
     The year is periodic: a policy starts with the energy that the last two weeks of the year leave behind.
-    ``as_driven`` replays the recorded energies; with less capacity the car is charged to the same highest displayed
-    SOC, and what is missing below empty is charged on the way and not at home. A year's export cap counts from week 1.
+    ``as_driven`` replays the recorded energies; with less capacity the car is charged to the same usual highest
+    displayed SOC; what the battery cannot give or take is made good at the next recorded charge. A year's export cap
+    counts from week 1.
     """
     if not 0.2 <= capacity_frac <= 1.2:
         raise ValueError(f"capacity_frac must lie within 0.2 and 1.2, got {capacity_frac:g}.")
@@ -173,8 +175,8 @@ def dispatch(
     knobs = Knobs(
         dt=dt,
         usable=usable,
-        ceiling=energy_of_soc(pack, lim.soc_ceiling_frac) * usable,
-        floor=energy_of_soc(pack, lim.soc_floor_frac) * usable,
+        ceiling=float(energy_of_soc(pack, lim.soc_ceiling_frac)) * usable,
+        floor=float(energy_of_soc(pack, lim.soc_floor_frac)) * usable,
         reserve=lim.driving_reserve_kwh,
         eta_export=charger.export_efficiency_frac,
         standby=charger.standby_kw,
@@ -196,8 +198,8 @@ def dispatch(
         return run_policy(
             first, prepared.blocks, prepared.need_kwh, prepared.sun_after_kwh, prepared.grid_after_kwh,
             prepared.cheap, prepared.dear, year.plugged, year.drive_kwh, year.away_charge_kwh, year.outage,
-            prepared.resid_kw, prepared.sun_kwh, prepared.full_kwh, year.import_money_per_kwh, year.peak, start_kwh, knobs, CHARGING_CODES[policy.charging],
-            EXPORT_CODES[policy.export], spd, energy, drive, away, charge, export, spill,
+            prepared.resid_kw, prepared.sun_kwh, prepared.full_kwh, year.import_money_per_kwh, year.peak, start_kwh,
+            knobs, CHARGING_CODES[policy.charging], EXPORT_CODES[policy.export], spd, energy, drive, away, charge, export, spill,
         )  # fmt: skip
 
     run(0, run(max(n - WARM_UP_DAYS * spd - spd // 2, 0), knobs.ceiling))
@@ -210,13 +212,14 @@ def _recorded(
     n = year.steps
     usable = pack.usable_kwh * capacity_frac
     net = year.away_charge_kwh - year.drive_kwh + year.recorded_charge_kwh - year.recorded_export_kwh
-    start = energy_of_soc(pack, year.recorded_start_soc_frac) * pack.usable_kwh
-    highest = start + max(float(np.cumsum(net).max()), 0.0)
-    top = min(highest / pack.usable_kwh, 1.0) * usable
+    start = float(energy_of_soc(pack, year.recorded_start_soc_frac)) * pack.usable_kwh
+    highest = start + float(np.quantile(np.append(np.cumsum(net), 0.0), USUAL_TOP))
+    top = min(max(highest / pack.usable_kwh, 0.0), 1.0) * usable
     energy = np.zeros(n + 1)
     drive, away, charge, export, spill = *(np.zeros(n) for _ in range(4)), np.zeros(4)
     run_recorded(
-        year.drive_kwh, year.away_charge_kwh, year.recorded_charge_kwh, year.recorded_export_kwh, usable,
+        year.drive_kwh, year.away_charge_kwh, year.recorded_charge_kwh, year.recorded_export_kwh,
+        full_step_kwh(charger, year.step_minutes / 60), usable,
         min(max(top - (highest - start), 0.0), usable), energy, drive, away, charge, export, spill,
     )  # fmt: skip
     return _result(year, policy, charger, pack, capacity_frac, energy, drive, away, charge, export, spill)

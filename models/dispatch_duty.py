@@ -25,10 +25,10 @@ def _window_energy(pack: Pack) -> tuple[FloatArray, FloatArray]:
     return (soc - soc[0]) / (soc[-1] - soc[0]), (share - share[0]) / (share[-1] - share[0])
 
 
-def energy_of_soc(pack: Pack, soc_frac: float) -> float:
-    """Share of the usable energy below a displayed state of charge. [1]"""
+def energy_of_soc(pack: Pack, soc_frac: FloatArray | float) -> FloatArray:
+    """Share of the usable energy below displayed states of charge. [1]"""
     soc, share = _window_energy(pack)
-    return float(np.interp(soc_frac, soc, share))
+    return np.asarray(np.interp(soc_frac, soc, share))
 
 
 def soc_of_energy(pack: Pack, share_frac: FloatArray) -> FloatArray:

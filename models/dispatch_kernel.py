@@ -107,6 +107,7 @@ def run_policy(
     undo_kwh = np.empty(2 * steps_per_day)
     undo_sun = np.empty(2 * steps_per_day)
     limit = np.zeros(steps_per_day)
+    window, sun_window = -1, 0.0
     b = 0
     while b < blocks.shape[0] and blocks[b, 0] < first:
         b += 1
@@ -197,6 +198,9 @@ def run_policy(
                 _charge(path, j, m, want, left, sun_left, out_charge, begin)
         # D. sun stored beyond the target, and used in the house where later sun brings it back
         if export == SOLAR:
+            if blocks[b, 2] != window:
+                window = blocks[b, 2]
+                sun_window = sun_after[b] + sun_kwh[begin:end].sum()
             for stage in range(3):
                 for j in range(m):
                     s = begin + j
@@ -213,12 +217,13 @@ def run_policy(
                     ac = _wanted_ac_kw(s, resid_kw, outage, p, used_day, used_hours, used_year, day)
                     if ac <= 0.0:
                         continue
-                    room = min(_lowest(path, j + 1, m) - max(floor, keep), path[m] - target)
+                    room = min(_lowest(path, j + 1, m) - max(floor, keep), path[m] - target, sun_window)
                     ac = min(ac, room * eta_e / dt - standby)
                     if ac <= 1e-6 or ac < p.min_kw:
                         continue
                     x = (ac + standby) * dt / eta_e
                     _export(path, j, m, x, out_export, begin)
+                    sun_window -= x
                     used_day[day] += x
                     used_hours[day] += dt
                     used_year[0] += x
@@ -345,26 +350,30 @@ def _pair_limits(path, j, m, top, bound, limit):  # pragma: no cover
 
 @njit(cache=True, nogil=True)
 def run_recorded(
-    drive, away, charge, export, usable, e, energy, out_drive, out_away, out_charge, out_export, spill
+    drive, away, charge, export, full_kwh, usable, e, energy, out_drive, out_away, out_charge, out_export, spill
 ):  # pragma: no cover
-    """The recorded past; what a smaller battery cannot give is charged elsewhere, and less at home afterwards."""
-    owed = 0.0
+    """The recorded past; what a smaller battery cannot give or take is made good at the next recorded charge."""
+    owed = 0.0  # above 0: charged elsewhere, so less at home; below 0: did not fit, so more when it does
     energy[0] = e
     for t in range(drive.shape[0]):
-        before = spill[0]
+        before = spill[0] - spill[1]
         e = _drive_step(t, e, usable, drive, away, out_drive, out_away, spill)
-        owed += spill[0] - before
+        owed += spill[0] - spill[1] - before
         want = charge[t]
-        back = min(owed, want)
-        owed -= back
-        want -= back
+        more = 0.0
+        if want > 0.0:
+            back = max(min(owed, want), min(want - full_kwh, 0.0))
+            owed -= back
+            want -= back
+            more = max(-back, 0.0)
         x = export[t]
         if x > e + want:
             owed += x - e - want
             spill[3] += x - e - want
             x = e + want
         c = min(want, usable - e + x)
-        spill[2] += want - c
+        spill[2] += max(want - c - more, 0.0)
+        owed -= want - c
         e = e + c - x
         out_charge[t] = c
         out_export[t] = x

@@ -115,9 +115,9 @@ def plugged_steps(stays: Stays, first_us: int, steps: int) -> BoolArray:
 def logged_year(duty: Duty, stays: Stays, pack: Pack, utc_offset_hours: float) -> LoggedYear:
     """52 weeks of the vehicle's own log: the latest whole week of each ISO week, else the nearest week there is.
 
-    Energies are charge times open-circuit voltage. The recorded home charge of each week is stretched or shrunk
-    (between 0 and 3 times) so that every week begins with the energy its state of charge says: weeks of different
-    years then follow each other without drift.
+    Energies are charge times open-circuit voltage. The recorded home charge of each day is stretched or shrunk
+    (between 0 and 3 times) so that the next day begins with the energy its state of charge says, what remains goes to
+    the days after: weeks of different years then follow each other, and gaps in the log pass, without drift.
 
     Parameters
     ----------
@@ -140,10 +140,10 @@ def logged_year(duty: Duty, stays: Stays, pack: Pack, utc_offset_hours: float) -
     begin, source, weeks, repeated = _week_sources(first_local, plugged.shape[0])
     take = {name: values[source].ravel() for name, values in fine.items()}
     per = duty.step_minutes // STEP_MINUTES
-    soc = np.clip(pack.displayed_soc(np.interp(begin / per, np.arange(duty.steps + 1), duty.cell_soc_frac)), 0, 1)
+    midnight = np.clip(begin[:, None] + np.arange(7) * DAY_STEPS, 0, plugged.shape[0]).ravel() / per
+    soc = np.clip(pack.displayed_soc(np.interp(midnight, np.arange(duty.steps + 1), duty.cell_soc_frac)), 0, 1)
     usable = pack.usable_kwh * duty.capacity_ah / pack.capacity_ah
-    start_kwh = np.array([energy_of_soc(pack, float(s)) for s in soc]) * usable
-    closure = close_weeks(take, start_kwh)
+    closure = close_days(take, energy_of_soc(pack, soc) * usable)
     start_day = duty.start_utc.astype("datetime64[D]")
     return LoggedYear(
         plugged=plugged[source].ravel(),
@@ -160,15 +160,16 @@ def logged_year(duty: Duty, stays: Stays, pack: Pack, utc_offset_hours: float) -
     )
 
 
-def close_weeks(take: dict[str, FloatArray], start_kwh: FloatArray) -> float:
-    """Stretch the home charge of each week (in place) so that the next begins where its log says; gives what moved."""
+def close_days(take: dict[str, FloatArray], start_kwh: FloatArray) -> float:
+    """Stretch the home charge of each day (in place) so that the next begins where its log says; gives what moved."""
     e = float(start_kwh[0])
     moved = 0.0
-    for week in range(REPRESENTATIVE_WEEKS):
-        part = slice(week * WEEK_STEPS, (week + 1) * WEEK_STEPS)
+    days = start_kwh.shape[0]
+    for day in range(days):
+        part = slice(day * DAY_STEPS, (day + 1) * DAY_STEPS)
         charged = float(take["charge"][part].sum())
         e += charged + float(take["away"][part].sum() - take["drive"][part].sum() - take["export"][part].sum())
-        want = float(start_kwh[(week + 1) % REPRESENTATIVE_WEEKS]) - e
+        want = float(start_kwh[(day + 1) % days]) - e
         if charged > 1e-6:
             factor = min(max(1 + want / charged, 0.0), MOST_STRETCH)
             take["charge"][part] *= factor

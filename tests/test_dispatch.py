@@ -156,9 +156,11 @@ def test_the_recorded_past_conserves_energy(made_years: ModuleType, seed: int, c
     gained = -done.drive_kwh + done.away_charge_kwh + done.charge_kwh - done.export_kwh
     assert np.abs(np.diff(done.energy_kwh) - gained).max() < 1e-9
     assert done.energy_kwh.min() > -1e-9 and done.energy_kwh.max() < pack.usable_kwh * capacity + 1e-9
-    assert np.all(done.charge_kwh <= year.recorded_charge_kwh + 1e-12)
+    # at home only when it did, and no more than recorded or than the charger can
+    most = np.where(year.recorded_charge_kwh > 0, np.maximum(year.recorded_charge_kwh, 9.9 * 0.94 / 4), 0.0)
+    assert np.all(done.charge_kwh <= most + 1e-12)
     assert np.all(done.export_kwh <= year.recorded_export_kwh + 1e-12)
-    missing = year.recorded_charge_kwh.sum() - done.charge_kwh.sum()
+    missing = abs(year.recorded_charge_kwh.sum() - done.charge_kwh.sum())
     assert missing <= done.unserved_drive_kwh + done.clipped_kwh + 1e-6
 
 

@@ -169,6 +169,14 @@ def test_sun_is_stored_and_given_back_without_buying_more(made_years: ModuleType
     assert bill_money_per_year(sun, year) < bill_money_per_year(none, year)
 
 
+def test_without_sun_there_is_no_own_sun_to_use(made_years: ModuleType) -> None:
+    year = simple(load_kw=1.0)
+    away = year.away_charge_kwh.copy()
+    away[7 * 4 + 20 :: DAY] = 30.0  # comes home fuller than the ceiling
+    full = replace(year, away_charge_kwh=away)
+    assert not dispatch(full, made_years.policy("smart", "solar"), PLAIN, PRICES, made_years.pack()).export_kwh.any()
+
+
 def test_arbitrage_needs_a_spread_that_pays_for_the_losses(made_years: ModuleType) -> None:
     pack = made_years.pack()
     lossy = Charger("lossy", 8.0, 8.0, 0.3, 0.9, 0.9, 0.1)
