@@ -175,7 +175,7 @@ def _prefect_tasks() -> dict[str, Any]:
             return True
         return False
 
-    steps: tuple[Callable[..., None], ...] = (
+    steps: list[Callable[..., None]] = [
         step_history,
         step_learn,
         step_decide_batch,
@@ -183,7 +183,7 @@ def _prefect_tasks() -> dict[str, Any]:
         step_conform,
         step_check,
         step_publish,
-    )
+    ]
     return {
         f.__name__: task(
             name=f.__name__.removeprefix("step_"),
