@@ -95,7 +95,7 @@ def _want(rule, charging, disp, act, mode, plugged, full, k, c, x):  # pragma: n
     below = disp < goal - (0.004 if act == 1 else 0.03)
     if boost > 0:
         return 1 if below else -1
-    if disp < (0.35 if act == 1 else 0.22) and rule != 1:
+    if disp < (c[11] + 0.1 if act == 1 else c[11]) and rule != 1 and full == 0:
         return 1
     if charging == 0:
         return 1 if below else -1
@@ -273,7 +273,7 @@ def live(
         [
             *(car.target_frac, car.floor_frac, max(charger.min_export_kw, 0.4), charger.charge_kw),
             *(charger.charge_efficiency_frac, charger.export_efficiency_frac, charger.standby_kw, limit),
-            *(car.plug_share, car.plug_below_frac, car.full_share),
+            *(car.plug_share, car.plug_below_frac, car.full_share, car.urgent_frac),
         ]
     )
     air = np.interp(np.arange(n) / STEPS_PER_HOUR, np.arange(around.air_c.size) + 0.5, around.air_c)

@@ -18,11 +18,12 @@ STEP_MINUTES = 5
 STEPS_PER_HOUR = 60 // STEP_MINUTES
 STEPS_PER_DAY = 24 * STEPS_PER_HOUR
 HOME, DRIVE, AWAY = 0, 1, 2
+RUN_DOWN_EVERY_DAYS, RUN_DOWN_DAYS = 28, 9
 RULES = ("none", "evening_peak", "solar", "arbitrage", "backup")
 # Which rule and which type the n-th car has: exporters and others in every climate.
 _RULE_OF = (
-    *("evening_peak", "none", "solar", "evening_peak", "none"),
-    *("arbitrage", "none", "solar", "evening_peak", "backup"),
+    *("arbitrage", "none", "evening_peak", "solar", "none"),
+    *("evening_peak", "backup", "evening_peak", "none", "solar"),
 )
 _TYPE_OF = (
     ("demo_nmc_60", "mild"),
@@ -49,8 +50,8 @@ class Car:
         When it exports (`RULES`); ``immediate``, ``smart``, ``solar`` or ``arbitrage``.
     in_service_date, first_day, end_day
         In service; first day of its log and first day after it.
-    target_frac, floor_frac, plug_below_frac
-        Displayed SOC where charging stops, export stops, and below which it is always plugged in. [1]
+    target_frac, floor_frac, plug_below_frac, urgent_frac
+        Displayed SOC where charging stops, export stops, below which it is always plugged in, and always charged. [1]
     plug_share, full_share
         Share of arrivals at home that end plugged in; share of plug-ins that charge to full. [1]
     commute_km, export_limit_kw
@@ -75,6 +76,7 @@ class Car:
     target_frac: float
     floor_frac: float
     plug_below_frac: float
+    urgent_frac: float
     plug_share: float
     full_share: float
     commute_km: float
@@ -115,7 +117,7 @@ def plan_car(index: int, days: int, seed: int) -> Car:
     markets = entry("synthetic", f"climate_{climate}")["markets"].value
     market_id = markets[(index // 2) % len(markets)]
     market = entry("synthetic", f"market_{market_id}")
-    rule = _RULE_OF[(3 * index + index // len(_TYPE_OF)) % len(_RULE_OF)]
+    rule = _RULE_OF[(index + 7 * (index // 8) + 7 * (index // 4)) % len(_RULE_OF)]
     exports = rule not in ("none", "backup")
     lfp = "lfp" in vehicle_type
     charging = {"evening_peak": "smart", "solar": "solar", "arbitrage": "arbitrage", "backup": "smart"}.get(
@@ -125,6 +127,8 @@ def plan_car(index: int, days: int, seed: int) -> Car:
     age = float(rng.uniform(fleet.number("age_low_years"), fleet.number("age_high_years")))
     in_service = end - timedelta(days=round(age * 365.25))
     defaults = vehicle_defaults(vehicle_type)
+    commute_km = float(rng.uniform(8.0, 38.0))
+    need = 2 * commute_km * defaults["consumption_wh_per_km"] / 1000.0 / defaults["usable_kwh"]
     variant = index // len(_TYPE_OF) % 3
     house = plan_house(climate, market_id, 1 + variant % 2 if rule == "solar" else variant, seed)
     return Car(
@@ -144,11 +148,12 @@ def plan_car(index: int, days: int, seed: int) -> Car:
         first_day=max(end - timedelta(days=days), in_service),
         end_day=end,
         target_frac=float(rng.choice([0.85, 0.9] if exports else [0.8, 0.8, 0.9])),
-        floor_frac=float(rng.choice([0.1, 0.15] if lfp else [0.25, 0.3, 0.4])),
-        plug_below_frac=float(rng.uniform(0.12, 0.25) if lfp else rng.uniform(0.3, 0.5)),
+        floor_frac=max(float(rng.choice([0.1, 0.15])), need + 0.04) if lfp else float(rng.choice([0.25, 0.3, 0.4])),
+        plug_below_frac=float(np.clip(1.3 * need + 0.05, 0.1, 0.3) if lfp else rng.uniform(0.3, 0.5)),
+        urgent_frac=(1.2 * need + 0.03 if charging in ("solar", "arbitrage") else 0.08) if lfp else 0.22,
         plug_share=float(rng.uniform(0.88, 0.98)) if rule != "none" else float(rng.uniform(0.15, 0.6)),
         full_share=float(rng.uniform(0.15, 0.3)) if lfp else float(rng.uniform(0.02, 0.08)),
-        commute_km=float(rng.uniform(8.0, 38.0)),
+        commute_km=commute_km,
         consumption_wh_per_km=float(defaults["consumption_wh_per_km"] * rng.normal(1.0, 0.06)),
         export_limit_kw=float(rng.choice([3.0, 5.0, 7.0])),
         bms_version=("bms-2.1", "bms-2.3")[index // 4 % 2] if not lfp else "bms-lfp-1.4",
@@ -255,6 +260,12 @@ def plan_days(car: Car, seed: int) -> Days:
         if not holiday <= day.timetuple().tm_yday < holiday + 9:
             planner.day(k * STEPS_PER_DAY - round(offsets[k] * STEPS_PER_HOUR), day.weekday())
     n = planner.mode.size
+    plug_draw, full_draw = planner.rng.random(n), planner.rng.random(n)
+    if "lfp" in car.vehicle_type:
+        # Makers of LFP cars ask for it: now and then run low, then charge to full.
+        for begin in range(int(planner.rng.integers(3, 12)), car.days, RUN_DOWN_EVERY_DAYS):
+            spell = slice(begin * STEPS_PER_DAY, (begin + RUN_DOWN_DAYS) * STEPS_PER_DAY)
+            plug_draw[spell], full_draw[spell] = 2.0, 0.0
     hour = np.arange(n) // STEPS_PER_HOUR + np.repeat(offsets, STEPS_PER_DAY).astype(np.int64)
     return Days(
         planner.mode,
@@ -263,6 +274,6 @@ def plan_days(car: Car, seed: int) -> Days:
         planner.away_kw,
         planner.boost,
         hour % 24,
-        planner.rng.random(n),
-        planner.rng.random(n),
+        plug_draw,
+        full_draw,
     )
