@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import ModuleType
 
@@ -130,6 +130,26 @@ def test_new_data_touch_their_vehicle_only(logged: tuple[Settings, Path], histor
         assert km[0][1] < km[1][1]
         read = wh.rows("SELECT odometer_km FROM core_odometer WHERE NOT modelled ORDER BY time_utc")
         assert read[0][0] == 12_000.0
+
+
+def test_an_earlier_as_of_day_sees_only_what_was_there(logged: tuple[Settings, Path]) -> None:
+    settings, _ = logged
+    with open_warehouse(settings.home) as wh:
+        build_history(wh, settings)
+        whole = _dump(wh)
+        wh.pin_as_of(date(2020, 9, 17))
+        build_history(wh, settings)
+        assert wh.scalar("SELECT max(step_utc) FROM core_duty_step") == datetime(2020, 9, 17, 23)
+        assert wh.scalar("SELECT max(end_utc) FROM core_session") <= datetime(2020, 9, 18)
+        wh.pin_as_of(None)
+        build_history(wh, settings)
+        assert _dump(wh) == whole
+
+
+def test_an_empty_home_has_no_history(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    with open_warehouse(settings.home) as wh:
+        assert build_history(wh, settings).sentence == "no vehicle has new data."
 
 
 def test_a_missing_vehicle_has_no_duty(logged: tuple[Settings, Path], history_sim: ModuleType) -> None:

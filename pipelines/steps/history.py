@@ -130,8 +130,10 @@ def curve_of(vehicle: Vehicle, settings: Settings) -> CellCurve:
 def cut_after(wh: Warehouse) -> date | None:
     """End of the as-of day where that lies before the end of the data, else None."""
     last = wh.scalar("SELECT max(last_utc) FROM meta_part WHERE kind IN ('samples', 'sessions')")
+    if last is None:
+        return None
     as_of = wh.as_of()
-    if last is None or as_of >= (last + DAY_TOLERANCE).date() - timedelta(days=1):
+    if as_of >= (last + DAY_TOLERANCE).date() - timedelta(days=1):
         return None
     return as_of + timedelta(days=1)
 
