@@ -47,6 +47,10 @@ _OUTPUTS = (
 )
 
 
+class ReferenceUnsolved(RuntimeError):
+    """PyBaMM's solver gave up on a duty; the message says which."""
+
+
 def _pybamm() -> Any:
     os.environ.setdefault("PYBAMM_DISABLE_TELEMETRY", "true")
     import pybamm
@@ -274,6 +278,11 @@ def reference_segment(
     -------
     ndarray
         State at the end (trapped lithium = lithium that left the particles less what the film holds), shape (3,).
+
+    Raises
+    ------
+    ReferenceUnsolved
+        The solver gave up.
     """
     pybamm = _pybamm()
     k = tables.constants
@@ -308,7 +317,12 @@ def reference_segment(
     solver = pybamm.IDAKLUSolver(
         rtol=RTOL, atol=ATOL, output_variables=list(_OUTPUTS), options={"max_num_steps": 10**7}
     )
-    solution = pybamm.Simulation(model, parameter_values=p, solver=solver).solve(t)
+    try:
+        solution = pybamm.Simulation(model, parameter_values=p, solver=solver).solve(t)
+    except pybamm.SolverError as e:
+        raise ReferenceUnsolved(
+            f"PyBaMM could not solve {cell_id} with {law_id} over {ends[-1] / 86400:.0f} days from SOC {soc:.2f}: {e}"
+        ) from e
     thick, material, lithium_mol = (float(solution[name].entries[..., -1].ravel()[0]) for name in _OUTPUTS[:3])
     wear_end = 1.0 - material / fresh
     film_end = thick * (1.0 - wear_end) / k.film_unit_m

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.calibration import typical_duty
-from models.cell import parameter_values, reference_simulation
+from models.cell import ReferenceUnsolved, parameter_values, reference_simulation
 from models.conformance import Traits, conformance, conformance_sample, cut_days, start_state, traits
 from models.domain import Pack
 from models.laws import sei
@@ -18,6 +18,7 @@ from models.laws.sei import SeiLaw
 from models.laws.sei_steps import balanced_current, segments_of, steps_of
 from models.parameters import entry
 from pipelines.settings import Settings
+from pipelines.steps import conform
 from pipelines.steps.conform import Sample, run_samples
 from warehouse.store import open_warehouse
 
@@ -152,3 +153,17 @@ def test_step_writes_rows_once(tmp_path: Path) -> None:
     assert first.passed and "2 vehicle-policies" in first.sentence
     assert len(rows) == 2
     assert not strict.passed and "above the budget" in strict.sentence
+
+
+def test_unsolved_samples_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def give_up(*_: object) -> None:
+        raise ReferenceUnsolved("PyBaMM could not solve it")
+
+    monkeypatch.setattr(conform, "conformance", give_up)
+    sample = Sample(
+        "v1", "evening_peak", typical_duty(pack_of_cell(), 2), pack_of_cell(), SeiLaw("nmc811_lgm50", "sei_ec")
+    )
+    with open_warehouse(tmp_path) as wh:
+        done = run_samples(wh, Settings(home=tmp_path), [sample])
+    assert not done.passed and done.samples == 0
+    assert "v1.evening_peak.sei_ec: PyBaMM could not solve it" in done.sentence

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from models.cell import ReferenceUnsolved
 from models.conformance import ConformanceResult, conformance, conformance_sample, cut_days
 from models.dispatch import dispatch
 from models.dispatch_duty import duty_of
@@ -46,23 +47,27 @@ class Conformed:
     error_p95_pp
         95 % quantile of the absolute error. [pp]
     passed
-        Whether every sample is within its budget.
+        Whether every sample is within its budget (and at least one could be solved).
+    unsolved
+        One sentence a sample that PyBaMM's solver gave up on; it has no row.
     """
 
     samples: int
     computed: int
     error_p95_pp: float
     passed: bool
+    unsolved: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
         """For the log of a night."""
         if not self.samples:
-            return "No vehicle-policy was run through PyBaMM."
-        return (
+            return " ".join(("No vehicle-policy was run through PyBaMM.", *self.unsolved))
+        text = (
             f"{self.samples} vehicle-policies against PyBaMM ({self.computed} new): "
             f"95 % within {self.error_p95_pp:.3f} pp of capacity{'' if self.passed else ', above the budget'}."
         )
+        return " ".join((text, *self.unsolved))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,13 +121,18 @@ def run_samples(wh: Warehouse, settings: Settings, samples: Sequence[Sample]) ->
     known = {row["sample_id"]: row for row in wh.read("SELECT * FROM out_conformance ORDER BY sample_id").to_dicts()}
     rows: list[dict[str, Any]] = []
     fresh: list[tuple[Sample, str]] = []
+    unsolved: list[str] = []
     for sample in sorted(samples, key=lambda s: s.sample_id):
         version = f"{sample.version} {settings.pybamm_budget_pp}"
         subject = f"{SUBJECT} {sample.policy_id} {sample.law.law_id}"
         if sample.sample_id in known and state(wh, sample.vehicle_id, subject) == version:
             rows.append(known[sample.sample_id])
             continue
-        result = conformance(sample.duty, sample.pack, sample.law, settings.conformance_days)
+        try:
+            result = conformance(sample.duty, sample.pack, sample.law, settings.conformance_days)
+        except ReferenceUnsolved as e:
+            unsolved.append(f"{sample.sample_id}: {e}")
+            continue
         rows.append(_row(sample, result, settings.pybamm_budget_pp))
         fresh.append((sample, version))
     if rows or known:
@@ -136,7 +146,8 @@ def run_samples(wh: Warehouse, settings: Settings, samples: Sequence[Sample]) ->
         samples=len(rows),
         computed=len(fresh),
         error_p95_pp=float(np.quantile(errors, 0.95)),
-        passed=all(row["passed"] for row in rows),
+        passed=all(row["passed"] for row in rows) and (bool(rows) or not unsolved),
+        unsolved=tuple(unsolved),
     )
 
 
