@@ -199,7 +199,8 @@ def dispatch(
             first, prepared.blocks, prepared.need_kwh, prepared.sun_after_kwh, prepared.grid_after_kwh,
             prepared.cheap, prepared.dear, year.plugged, year.drive_kwh, year.away_charge_kwh, year.outage,
             prepared.resid_kw, prepared.sun_kwh, prepared.full_kwh, year.import_money_per_kwh, year.peak, start_kwh,
-            knobs, CHARGING_CODES[policy.charging], EXPORT_CODES[policy.export], spd, energy, drive, away, charge, export, spill,
+            knobs, CHARGING_CODES[policy.charging], EXPORT_CODES[policy.export], spd, energy,
+            drive, away, charge, export, spill,
         )  # fmt: skip
 
     run(0, run(max(n - WARM_UP_DAYS * spd - spd // 2, 0), knobs.ceiling))
