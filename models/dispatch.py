@@ -49,7 +49,7 @@ EXPORT_CODES = {"none": NONE, "outage": OUTAGE, "peak": PEAK, "solar": SOLAR, "a
 CHARGING_CODES = {"immediate": IMMEDIATE, "smart": SMART}
 YEAR_SCALE = DAYS_PER_YEAR / (REPRESENTATIVE_WEEKS * 7)
 WARM_UP_DAYS = 14
-USUAL_TOP = 0.98  # quantile of the recorded energy that counts as the charge a driver fills up to
+USUAL_TOP = 0.98  # the car is below what its driver fills up to for this share of the time
 CHANGED_KWH = 0.01
 
 
@@ -214,7 +214,8 @@ def _recorded(
     usable = pack.usable_kwh * capacity_frac
     net = year.away_charge_kwh - year.drive_kwh + year.recorded_charge_kwh - year.recorded_export_kwh
     start = float(energy_of_soc(pack, year.recorded_start_soc_frac)) * pack.usable_kwh
-    highest = start + float(np.quantile(np.append(np.cumsum(net), 0.0), USUAL_TOP))
+    rank = int(USUAL_TOP * (n - 1))
+    highest = start + float(np.partition(np.cumsum(net), rank)[rank])
     top = min(max(highest / pack.usable_kwh, 0.0), 1.0) * usable
     energy = np.zeros(n + 1)
     drive, away, charge, export, spill = *(np.zeros(n) for _ in range(4)), np.zeros(4)

@@ -84,7 +84,7 @@ def check(done: Dispatched, year: RepresentativeYear, policy: Policy, charger: C
     assert np.all((done.soc_frac >= 0) & (done.soc_frac <= 1))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     tariff_id=st.sampled_from(TARIFFS),
@@ -114,7 +114,7 @@ def test_any_dispatch_conserves_energy_and_keeps_its_limits(
     check(done, year, policy, charger, pack.usable_kwh * capacity)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     tariff_id=st.sampled_from(TARIFFS),
@@ -134,7 +134,7 @@ def test_export_never_costs_a_trip(
     assert done.unserved_drive_kwh <= without.unserved_drive_kwh + 1e-6
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000), floor=st.floats(0.05, 0.7), export=st.sampled_from(("peak", "solar", "arbitrage")))
 def test_export_stops_at_the_floor(made_years: ModuleType, seed: int, floor: float, export: str) -> None:
     prices = tariff("us_ev2a_like")
@@ -145,7 +145,7 @@ def test_export_stops_at_the_floor(made_years: ModuleType, seed: int, floor: flo
     assert np.all(done.soc_frac[1:][done.export_kwh > 0] >= floor - 1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000), capacity=st.sampled_from((1.0, 0.85, 0.7)))
 def test_the_recorded_past_conserves_energy(made_years: ModuleType, seed: int, capacity: float) -> None:
     prices = tariff("de_fixed")
