@@ -160,13 +160,18 @@ def intake_table(results: Sequence[FileResult]) -> Table:
 
 def score_table(found: Sequence[Found]) -> Table:
     """How well the truth was found, one row a comparison."""
-    table = Table(title="Against the hidden truth (percentage points of capacity)", title_justify="left")
-    table.add_column("what")
-    for name in ("cars", "truth", "error (RMS)", "bias", "inside 80 %", "width", "sign right", "clear", "clear, wrong"):
-        table.add_column(name, justify="right")
+    table = Table(
+        title="Against the hidden truth, percentage points of capacity",
+        caption="in 80 %: truth inside the interval; clear: the interval leaves out zero",
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("what", no_wrap=True)
+    for name in ("cars", "truth", "RMS", "bias", "in 80 %", "sign ok", "clear", "wrong"):
+        table.add_column(name, justify="right", no_wrap=True)
 
     def percent(value: float | None) -> str:
-        return "" if value is None else f"{100 * value:.0f} %"
+        return "" if value is None else f"{100 * value:.0f}%"
 
     for f in found:
         table.add_row(
@@ -176,7 +181,6 @@ def score_table(found: Sequence[Found]) -> Table:
             f"{f.rmse_pp:.2f}",
             f"{f.bias_pp:+.2f}",
             percent(f.inside_80_frac),
-            f"{f.width_80_pp:.2f}",
             *(percent(v) for v in (f.sign_right_frac, f.clear_frac, f.clear_wrong_frac)),
         )
     return table

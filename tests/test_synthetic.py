@@ -206,8 +206,8 @@ def test_score_of_a_perfect_night(tiny_cars: list[SimulatedCar]) -> None:
     found = {f.name: f for f in score(records, state, later)}
     assert len(found) == 10
     assert all(f.rmse_pp == pytest.approx(0, abs=1e-9) and f.inside_80_frac == 1 for f in found.values())
-    assert found["cost of export so far"].sign_right_frac == 1
-    assert found["cost of export so far"].clear_wrong_frac == 0
+    assert found["export so far"].sign_right_frac == 1
+    assert found["export so far"].clear_wrong_frac == 0
     assert found["capacity now"].width_80_pp == pytest.approx(2.0)
     assert all(isinstance(v, (int, float, str)) for row in as_json(list(found.values())) for v in row.values())
 
