@@ -12,6 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -147,7 +148,7 @@ def score_home(settings: Settings) -> tuple[Found, ...]:
 
 def intake_table(results: Sequence[FileResult]) -> Table:
     """Rows of every file: read, loaded, rejected, duplicate."""
-    table = Table(title="Taken in", title_justify="left")
+    table = Table(title="Taken in", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("file")
     table.add_column("status")
     for name in ("read", "loaded", "rejected", "duplicate"):
@@ -165,6 +166,7 @@ def score_table(found: Sequence[Found]) -> Table:
         caption="in 80 %: truth inside the interval; clear: the interval leaves out zero",
         title_justify="left",
         caption_justify="left",
+        box=SIMPLE_HEAD,
     )
     table.add_column("what", no_wrap=True)
     for name in ("cars", "truth", "RMS", "bias", "in 80 %", "sign ok", "clear", "wrong"):
