@@ -1,8 +1,8 @@
 """Leave-condition-out and leave-protocol-out errors of the laws of ageing tests, and the shipped coefficients.
 
-Reads the development half in ``../shared/data/ageing`` (never copied in). ``python benchmarks/evidence_cv.py`` prints the
-table; with ``--write`` it also refits and writes ``models/parameters/evidence.toml``. Every row of the table is predicted
-by a model that has not seen its condition (kernels of profiles learned anew each time).
+Reads the development half in ``../shared/data/ageing`` (never copied in). ``python benchmarks/evidence_cv.py`` prints
+the table; with ``--write`` it also refits and writes ``models/parameters/evidence.toml``. Every row of the table is
+predicted by a model that has not seen its condition (kernels of profiles learned anew each time).
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def report(name: str, found: LeftOut, condition: np.ndarray, width: Width) -> No
         if at.any():
             m = {k: float(v[at].mean()) for k, v in values.items()}
             print(
-                f"  {group:30s} {int(at.sum()):3d} tests: mean RMSE {m['rmse']:.2f} pp, bias {m['bias']:+.2f}, inside the "
-                f"80 % interval {m['inside']:.0f} %, interval score {m['score']:.2f} (constant width {m['rival']:.2f})"
+                f"  {group:30s} {int(at.sum()):3d} tests: mean RMSE {m['rmse']:.2f} pp, bias {m['bias']:+.2f}, "
+                f"inside the 80 % interval {m['inside']:.0f} %, interval score {m['score']:.2f} (constant width {m['rival']:.2f})"
             )
 
 

@@ -34,7 +34,7 @@ class Rows:
     test_id, cell, chemistry, kind
         Shape (n,), text; `kind` is ``calendar`` or ``cycle``.
     temp_c, soc_frac, depth_frac, charge_per_h, discharge_per_h
-        Conditions: cell temperature [degC], mean state of charge [1], depth of discharge [1], C-rates [1/h]; shape (n,).
+        Conditions: cell temperature [degC], mean SOC [1], depth of discharge [1], C-rates [1/h]; shape (n,).
     day, cycles
         Time and equivalent full cycles since the test's first check-up, shape (n,). [d], [1]
     capacity_frac
@@ -90,7 +90,7 @@ def filled(values: FloatArray, default: float) -> FloatArray:
 
 
 def mean_rate_per_h(rows: Rows) -> FloatArray:
-    """Throughput over time while cycling, 2/(1/charge + 1/discharge); from the row's cycles and day where unknown. [1/h]
+    """Throughput over time while cycling, 2/(1/charge + 1/discharge); from cycles and day where unknown. [1/h]
 
     Cycling without rests turns over exactly 2 cycles / (24 day), so the same quantity serves a load with rests.
     """
@@ -114,15 +114,15 @@ def days_of(rows: Rows) -> FloatArray:
 
 @dataclass(frozen=True)
 class Storage:
-    """Storage: loss = exp(ln_loss + (activation + activation_soc s) h(T)) (1 + soc_linear s + soc_cubic s^3) (t/400 d)^p.
+    """Storage loss as a power of time, Arrhenius in temperature, cubic in SOC.
 
-    s = SOC - 0.5, h(T) = 1000 K (1/298.15 K - 1/T), p = exponent + exponent_soc s. The activation energy is
+    loss = exp(ln_loss + (activation + activation_soc s) h(T)) (1 + soc_linear s + soc_cubic s^3) (t/400 d)^p, where s = SOC - 0.5, h(T) = 1000 K (1/298.15 K - 1/T), p = exponent + exponent_soc s. The activation energy is
     8.314 J/mol/K x 1000 K x (activation + activation_soc s).
 
     Notes
     -----
-    Form chosen by leaving conditions out (``benchmarks/evidence_cv.py``): without `activation_soc` and `exponent_soc` the
-    error is twice as large. The first weeks at low charge, when capacity rises (anode overhang), are not in it.
+    Form chosen by leaving conditions out (``benchmarks/evidence_cv.py``): without `activation_soc` and `exponent_soc`
+    the error is twice as large. The first weeks at low charge, when capacity rises (anode overhang), are not in it.
     """
 
     ln_loss: float
@@ -152,9 +152,9 @@ class Cycling:
 
     Notes
     -----
-    The reversible part is lithium unevenly spread along the electrodes of shallow cycles around half charge: it grows over
-    about a thousand cycles and partly returns. Its width in SOC is assumed (tested at 0.5 and 0.25 only), and so is how it
-    fades between the depths 0.4 and 0.8.
+    The reversible part is lithium unevenly spread by shallow cycles around half charge: it grows over about a thousand
+    cycles and partly returns. Its width in SOC is assumed (tested at 0.5 and 0.25 only), and so is how it fades between
+    the depths 0.4 and 0.8.
     """
 
     ln_loss: float

@@ -75,7 +75,10 @@ def choose(rows: Rows, known: Sequence[Fitted]) -> tuple[Choice, ...]:
             if log_sd:
                 law = f"{law} (borrowed)"
                 named = key[0] or key[1] or "an unnamed cell"
-                note = f"no law is fitted to {named} ({key[2]}): predicted by {fitted.entry_id}, interval wide, out of range."
+                note = (
+                    f"no law is fitted to {named} ({key[2]}): predicted by {fitted.entry_id}, "
+                    "interval wide, out of range."
+                )
             out.append(Choice(np.array(groups[key], dtype=np.int64), fitted, law, log_sd, note))
     return tuple(out)
 

@@ -75,7 +75,7 @@ def _plain(value: Any) -> Any:
 
 
 def _kernel(k: ConditionKernel) -> list[Any]:
-    return [k.smooth, k.variance, k.linear, k.noise, list(k.lengths)]
+    return [k.variance, k.linear, k.noise, list(k.lengths)]
 
 
 def parameters_of(fitted: Fitted) -> dict[str, Any]:
@@ -107,11 +107,10 @@ def parameters_of(fitted: Fitted) -> dict[str, Any]:
 def toml_of(fitted: Fitted) -> str:
     """One entry of a parameter file."""
     lines = [f"[{fitted.entry_id}]", f"label = {_toml(f'Ageing tests: {fitted.model.cell}, {kind_of(fitted.model)}')}"]
+    source = _toml(fitted.source)
     for name, value in parameters_of(fitted).items():
         unit = _UNITS.get(name, "pp" if name.endswith("_pp") else "1")
-        lines.append(
-            f'{name} = {{ value = {_toml(value)}, unit = "{unit}", source = {_toml(fitted.source)}, standing = "seen" }}'
-        )
+        lines.append(f'{name} = {{ value = {_toml(value)}, unit = "{unit}", source = {source}, standing = "seen" }}')
     return "\n".join(lines) + "\n"
 
 
@@ -202,13 +201,13 @@ def _model(entry: Entry, known: Mapping[str, AgeingModel]) -> AgeingModel:
         )
     if form != "profile":
         raise ParameterError(
-            f"{entry.file}: [{entry.entry_id}.form] must be storage, cycling or profile, got '{form}'."
+            f"{entry.file}: [{entry.entry_id}.form] must be one of storage, cycling, profile; got '{form}'."
         )
     names = tuple(str(n) for n in entry["features"].value)
     scaling = Scaling(names, _floats(entry, "offsets"), _floats(entry, "centre"), _floats(entry, "scale"))
     points = _floats(entry, "conditions").reshape(-1, len(names))
     first, second = (
-        tuple(ConditionKernel(bool(k[0]), float(k[1]), float(k[2]), float(k[3]), tuple(k[4])) for k in of)
+        tuple(ConditionKernel(float(k[0]), float(k[1]), float(k[2]), tuple(k[3])) for k in of)
         for of in entry["kernels"].value
     )
     return ProfileModel(

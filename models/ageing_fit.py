@@ -23,7 +23,7 @@ from models.ageing import (
 )
 from models.ageing_intervals import Width, by_test, calibrate
 from models.ageing_models import (
-    STANDARD_FEATURES,
+    PROFILE_FEATURES,
     AgeingModel,
     CyclingModel,
     ProfileModel,
@@ -188,7 +188,7 @@ def scaling_of(rows: Rows, names: tuple[str, ...] | None = None) -> Scaling:
     """Features that vary between tests and are known in most, and how they become coordinates."""
     first = np.unique(rows.test_id, return_index=True)[1]
     found, offsets = [], []
-    for name in names or (*STANDARD_FEATURES, *sorted(rows.features)):
+    for name in names or (*PROFILE_FEATURES, *sorted(rows.features)):
         values = feature(rows, name)[first]
         known = values[np.isfinite(values)]
         if known.size < 0.8 * values.size or np.ptp(known) <= 1e-9 * max(1e-9, float(np.abs(known).max())):
@@ -269,8 +269,8 @@ def fit_profile(
 
 def _kernels(points: FloatArray, values: FloatArray) -> tuple[ConditionKernel, ...]:
     if points.shape[0] < MIN_PROFILES:
-        return (start_kernel(points.shape[1], True),)
-    return tuple(learn_kernel(points, values, smooth) for smooth in (True, False))
+        return (start_kernel(trend=False),)
+    return tuple(learn_kernel(points, values, trend) for trend in (False, True))
 
 
 def left_out(rows: Rows, group: np.ndarray, fit: Callable[[BoolArray], AgeingModel]) -> LeftOut:

@@ -53,7 +53,7 @@ def by_test(values: FloatArray | BoolArray, test_id: np.ndarray) -> FloatArray:
 
 
 def calibrate(error_frac: FloatArray, sd_frac: FloatArray, test_id: np.ndarray) -> Width:
-    """Width with the least interval score among those holding about 80 % on left-out tests, each test weighing the same.
+    """Width with the least interval score among those holding about 80 % of left-out tests, each weighing the same.
 
     Parameters
     ----------

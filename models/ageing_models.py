@@ -25,7 +25,7 @@ from models.ageing_intervals import Width
 from models.domain import BoolArray, FloatArray
 from models.learned.ageing import ConditionKernel, predict_at
 
-STORAGE_KERNEL = ConditionKernel(smooth=True, variance=1.0, linear=0.0, noise=0.0625, lengths=(0.25, 0.25))
+STORAGE_KERNEL = ConditionKernel(variance=1.0, linear=0.0, noise=0.0625, lengths=(0.25, 0.25))
 STORAGE_SPREAD = 0.2
 UNKNOWN_SPREAD = 0.25
 REVERSIBLE_SPREAD = 0.1
@@ -37,7 +37,7 @@ Span = tuple[float, float]
 
 @dataclass(frozen=True, eq=False)
 class Forecast:
-    """Of rows: loss and its reversible part [1], standard deviation of the loss [1], whether inside the fitted range."""
+    """Of rows: loss, its reversible part and its standard deviation [1]; whether inside the fitted range."""
 
     loss_frac: FloatArray
     reversible_frac: FloatArray
@@ -193,6 +193,8 @@ _STANDARD = {
     "discharge_c_rate": "discharge_per_h",
 }
 STANDARD_FEATURES = tuple(_STANDARD)
+PROFILE_FEATURES = ("temperature_c", "soc_mean_frac", "dod_frac")
+"""Columns of the format that count beside a profile's own features; its C-rates are only nominal."""
 
 
 def feature(rows: Rows, name: str) -> FloatArray:

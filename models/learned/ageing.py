@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Kernel, Matern, WhiteKernel
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
 
 from models.domain import FloatArray
 
@@ -24,42 +25,40 @@ _NOISE_BOUNDS = (1e-3, 0.5)
 
 @dataclass(frozen=True)
 class ConditionKernel:
-    """Kernel of scaled condition points.
+    """Squared-exponential kernel of scaled condition points, with or without a linear trend.
 
     Parameters
     ----------
-    smooth
-        Squared-exponential (true) or Matérn 5/2 (false).
     variance, linear, noise
         Variance of the local part, of a linear trend (0 = none), and of a condition's own scatter, in units of the
         residual squared.
     lengths
-        Length scale of each coordinate, shape (f,).
+        Length scale of each coordinate, shape (f,), or one for all, shape (1,).
     """
 
-    smooth: bool
     variance: float
     linear: float
     noise: float
     lengths: tuple[float, ...]
 
-    def build(self, learn: bool = False) -> Kernel:
-        """The kernel of scikit-learn, with bounds when its numbers are to be learned."""
-        lengths = np.array(self.lengths)
-        shape = RBF(lengths, _LENGTH_BOUNDS) if self.smooth else Matern(lengths, _LENGTH_BOUNDS, nu=2.5)
-        kernel = ConstantKernel(self.variance, _AMPLITUDE_BOUNDS) * shape
+    def build(self) -> Any:
+        """The kernel of scikit-learn, with the bounds within which its numbers are learned."""
+        lengths: Any = np.array(self.lengths) if len(self.lengths) > 1 else self.lengths[0]
+        kernel = ConstantKernel(self.variance, _AMPLITUDE_BOUNDS) * RBF(lengths, _LENGTH_BOUNDS)
         if self.linear > 0:
             kernel = kernel + ConstantKernel(self.linear, _LINEAR_BOUNDS) * DotProduct(1.0, "fixed")
-        return kernel + WhiteKernel(self.noise, _NOISE_BOUNDS if learn else "fixed")
+        return kernel + WhiteKernel(self.noise, _NOISE_BOUNDS)
 
 
-def start_kernel(coordinates: int, smooth: bool) -> ConditionKernel:
-    """Where learning starts: long scales, little noise; the rougher kernel has a linear trend."""
-    return ConditionKernel(smooth, 1.0, 0.0 if smooth else 0.1, 0.05, (3.0,) * coordinates)
+def start_kernel(trend: bool) -> ConditionKernel:
+    """Where learning starts: a long scale and little noise."""
+    return ConditionKernel(variance=1.0, linear=0.1 if trend else 0.0, noise=0.05, lengths=(3.0,))
 
 
-def learn_kernel(points: FloatArray, values: FloatArray, smooth: bool) -> ConditionKernel:
-    """Kernel that maximises the marginal likelihood of values at points.
+def learn_kernel(points: FloatArray, values: FloatArray, trend: bool) -> ConditionKernel:
+    """Kernel that maximises the marginal likelihood of values at points, one length scale for all coordinates.
+
+    A length scale for each coordinate was tried: with some 40 conditions it errs more on those left out.
 
     Parameters
     ----------
@@ -68,18 +67,16 @@ def learn_kernel(points: FloatArray, values: FloatArray, smooth: bool) -> Condit
     values
         Standardised coefficients, shape (m,).
     """
-    start = start_kernel(points.shape[1], smooth)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model = GaussianProcessRegressor(start.build(learn=True), random_state=0).fit(points, values)
+        model: Any = GaussianProcessRegressor(start_kernel(trend).build(), random_state=0).fit(points, values)
     found = model.kernel_.get_params()
-    local = "k1" if smooth else "k1__k1"
+    local = "k1__k1" if trend else "k1"
     return ConditionKernel(
-        smooth=smooth,
         variance=float(found[f"{local}__k1__constant_value"]),
-        linear=0.0 if smooth else float(found["k1__k2__k1__constant_value"]),
+        linear=float(found["k1__k2__k1__constant_value"]) if trend else 0.0,
         noise=float(found["k2__noise_level"]),
-        lengths=tuple(float(x) for x in np.atleast_1d(found[f"{local}__k2__length_scale"])),
+        lengths=(float(found[f"{local}__k2__length_scale"]),),
     )
 
 
@@ -99,7 +96,8 @@ def predict_at(
     -------
     tuple of arrays, shape (n,)
     """
-    model = GaussianProcessRegressor(kernel.build(), optimizer=None).fit(points, values)
+    fixed: Any = None
+    model: Any = GaussianProcessRegressor(kernel.build(), optimizer=fixed).fit(points, values)
     unique, place = np.unique(at, axis=0, return_inverse=True)
     mean, sd = model.predict(unique, return_std=True)
     place = place.reshape(-1)

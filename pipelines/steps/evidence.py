@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,8 @@ from pipelines.settings import Settings
 from pipelines.steps.evidence_read import TestFile, read_file
 
 KIND = "evidence"
-HEADER = """# Laws fitted to ageing tests by `fadecast evidence fit`; read by `fadecast evidence score` (models/ageing_entries.py).
-# `conditions` holds tested conditions (coordinates of the law), beside each what the law leaves: no measurement is copied.
+HEADER = """# Laws fitted to ageing tests by `fadecast evidence fit`, read by `fadecast evidence score` (models/ageing_entries.py).
+# `conditions` holds tested conditions (coordinates of the law), beside each what the law leaves: no data are copied.
 """
 
 
@@ -110,7 +109,7 @@ def _write(path: Path, found: Sequence[Fitted], home: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     part.write_text(body, encoding="utf-8")
-    os.replace(part, path)
+    part.replace(path)
 
 
 def _read_all(files: Sequence[Path]) -> tuple[list[TestFile], list[str]]:

@@ -78,7 +78,7 @@ def read_file(path: Path) -> TestFile:
         missing.append("day (or efc)")
     if missing:
         raise UserError(
-            f"{path.name}: the header has no column {', '.join(missing)}; add it (the exchange format is in the README).",
+            f"{path.name}: the header has no column {', '.join(missing)}; add it.",
             exit_code=1,
         )
     faults = _Faults(path.name)
