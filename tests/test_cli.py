@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+FORMATS = Path(__file__).resolve().parent.parent / "warehouse" / "formats"
 FADECAST = str(Path(sys.executable).parent / "fadecast")
 
 
@@ -57,7 +58,10 @@ def test_policies_without_a_publication_say_what_to_do(tmp_path: Path) -> None:
 
 def test_a_wrong_format_file_names_its_key(tmp_path: Path) -> None:
     toml = tmp_path / "mine.toml"
-    toml.write_text('kind = "sessions"\nreader = "table"\nfile = "csv"\ndelimeter = ";"\n', encoding="utf-8")
+    toml.write_text(
+        (FORMATS / "fadecast_sessions.toml").read_text(encoding="utf-8").replace("delimiter", "delimeter"),
+        encoding="utf-8",
+    )
     log = tmp_path / "log.csv"
     log.write_text("a;b\n1;2\n", encoding="utf-8")
     done = fadecast("--home", str(tmp_path / "h"), "ingest", str(log), "--format", str(toml))
