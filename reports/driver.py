@@ -22,8 +22,8 @@ from reports.policies_view import (
 )
 from reports.rows import VehicleData
 
-# Shorter power cuts in a year are not worth a line.
-SHOWN_OUTAGE_HOURS = 1.0
+# Fewer hours of power cuts bridged in a year are not worth a line.
+SHOWN_OUTAGE_HOURS = 0.1
 
 
 def driver_page(v: VehicleData) -> Page:
@@ -90,7 +90,7 @@ def _recommended_section(v: VehicleData, options: tuple[Option, ...]) -> Section
     if chosen.warranty is not None:
         items.append(f"Warranty: chance of a breach {chosen.breach} (models say {chosen.breach_range}).")
     p = chosen.setting
-    if p is not None and t.known(p.outage_hours_bridged) and (p.outage_hours or 0) >= SHOWN_OUTAGE_HOURS:
+    if p is not None and t.known(p.outage_hours_bridged) and (p.outage_hours_bridged or 0) >= SHOWN_OUTAGE_HOURS:
         items.append(
             f"Power cuts: bridges {t.number(p.outage_hours_bridged, 1)} of {t.number(p.outage_hours, 1)} hours a year"
             " (scenario)."
@@ -125,7 +125,11 @@ def _export_section(v: VehicleData) -> Section:
         said = "These logs contain no export" + (
             ", so it has cost this battery nothing." if v.logs_have_export else "."
         )
-        more = () if v.logs_have_export else ("So it has cost nothing, and nobody here shows what it would.",)
+        more = (
+            ()
+            if v.logs_have_export
+            else ("Export has cost this battery nothing, and no car here shows what it would cost.",)
+        )
         return Section("export", title, lead=said, paragraphs=more)
     facts = [
         Fact("Exported", f"{t.number(s.export_kwh)} kWh", "", f"in {t.number(s.export_hours)} hours, at the battery"),

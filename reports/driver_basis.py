@@ -13,6 +13,7 @@ STANDINGS = {
     "inferred": "use inferred from energy, no reading of this battery",
     "prior_only": "what is known of its type (prior only), nothing measured on this car",
 }
+MANY = 12
 FIELDS = {
     "cell_id": "kind of cells",
     "gross_kwh": "energy of the whole battery",
@@ -118,6 +119,14 @@ def _how_wrong(errors: list[LawError]) -> str:
     return f"How wrong the models have been on cars like yours: {span} points, on readings kept aside."
 
 
+def _assumed(words: list[str]) -> str:
+    if not words:
+        return "Nothing of this car is assumed."
+    if len(words) > MANY:
+        return f"Nearly everything about this car is assumed, nobody measured or stated it: {t.listing(words)}."
+    return f"Assumed, nobody measured or stated them: {t.listing(words)}."
+
+
 def stands_aside(reason: str) -> str:
     """Why a learned correction is not used, said once."""
     said = reason.removeprefix("stands aside").lstrip(" :,")
@@ -132,9 +141,7 @@ def unknown_section(v: VehicleData) -> Section:
     assumed = assumed_words(v.vehicle.assumed + (v.home.assumed if v.home else ()))
     items = [
         f"What this page rests on: {STANDINGS.get(s.standing, t.words(s.standing))}.",
-        f"Assumed, nobody measured or stated them: {t.listing(assumed)}."
-        if assumed
-        else "Nothing of this car is assumed.",
+        _assumed(assumed),
         _how_wrong(errors),
     ]
     if s.backcast_share_frac is not None:

@@ -95,6 +95,8 @@ def index_page(data: FleetData) -> Page:
         f"Counted from a chance of {limit} that a test finds too little capacity while cover lasts."
         f" {counts['measured']} measured, {counts['inferred']} inferred, {counts['prior_only']} known by type alone."
     )
+    if data.vehicles and not counts["measured"]:
+        lead += " No vehicle has a reading of its own: all chances are those of its type."
     sections = (
         Section("minute", "In a minute", answers=answers(data, risks), strong=True),
         _kpi_section(data),
@@ -146,7 +148,7 @@ def kpi_value(k: KpiRow, value: float | None) -> str:
         return t.percent(value, 1)
     if k.unit == "vehicles" and "breaches" not in k.kpi:
         return t.number(value)
-    shown = t.number(value, 0 if value is not None and abs(value) >= 100 else 2)
+    shown = t.number(value, 0 if k.unit == "kWh" or (value is not None and abs(value) >= 100) else 2)
     unit = {"pp": "points", "vehicles": "", "": ""}.get(k.unit, k.unit)
     return shown if shown == t.UNKNOWN or not unit else f"{shown}{t.NBSP}{unit}"
 

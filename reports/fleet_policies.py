@@ -8,7 +8,7 @@ from reports import text as t
 from reports.blocks import Cell, Detail, Figure, Group, Row, Section, Table, plain_table
 from reports.blocks import rows as rows_of
 from reports.fleet_risk import total
-from reports.policies_view import difference_heading, label_of
+from reports.policies_view import SAME, difference_heading, label_of
 from reports.rows_fleet import ClaimsRow, FleetData, FrontierRow
 
 SHOWN_COHORTS = 2
@@ -55,7 +55,7 @@ def _frontier_figure(data: FleetData, cohort: str, number: int) -> Figure:
             f.fade_diff_p50_pp,
             f.fade_diff_p10_pp,
             f.fade_diff_p90_pp,
-            not (f.fade_diff_p10_pp <= 0 <= f.fade_diff_p90_pp),
+            difference_heading(f.fade_diff_p10_pp, f.fade_diff_p90_pp) != SAME,
         )
         for f in rows
     ]

@@ -72,7 +72,7 @@ def answers(data: FleetData, risks: tuple[Risk, ...]) -> tuple[Fact, ...]:
     expected = total(r.breach_frac for r in known)
     limit = t.percent(AT_RISK_FRAC)
     who = (
-        f"{len(risky)} of {len(known)} vehicles have a chance of {limit} or more"
+        f"{len(risky)} of {len(known)} vehicles {'has' if len(risky) == 1 else 'have'} a chance of {limit} or more"
         if risky
         else f"No vehicle of {len(known)} has a chance of {limit} or more"
     )

@@ -82,10 +82,10 @@ def page_bytes(wh: Warehouse, settings: Settings) -> Iterator[tuple[str, bytes]]
 
 
 def _load(wh: Warehouse, row_type: type[T], table: str, order: str) -> list[T]:
-    """Rows of a table as dataclasses; lists become tuples."""
+    """Rows of a table as dataclasses."""
     names = [f.name for f in fields(row_type)]  # pyright: ignore[reportArgumentType] - every row is a dataclass
     sql = f"SELECT {', '.join(names)} FROM {table} ORDER BY {order}"  # noqa: S608 - names of our own types
-    return [row_type(*(tuple(x) if isinstance(x, list) else x for x in row)) for row in wh.rows(sql)]
+    return [row_type(*row) for row in wh.rows(sql)]
 
 
 def _by_vehicle(found: Sequence[Any]) -> dict[str, tuple[Any, ...]]:
