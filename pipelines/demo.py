@@ -167,6 +167,8 @@ def score_table(found: Sequence[Found]) -> Table:
         title_justify="left",
         caption_justify="left",
         box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
     table.add_column("what", no_wrap=True)
     for name in ("cars", "truth", "RMS", "bias", "in 80 %", "sign ok", "clear", "wrong"):
