@@ -72,7 +72,21 @@ def footer(data: FleetData) -> tuple[str, ...]:
         f"Fadecast · data up to {t.day(data.as_of_day)}. Ranges are 80 % intervals unless said otherwise; differences"
         " between settings are taken in pairs within the same simulated worlds. Scenarios and assumed values are marked"
         " as such.",
+        how_wrong(data),
     )
+
+
+def how_wrong(data: FleetData) -> str:
+    """Measured error of the models in a sentence; it stands on every page with figures."""
+    tested = _finite(f.heldout_rmse_pp for f in data.fits)
+    runs = _finite(abs(c.error_pp) for c in data.conformance)
+    said = (
+        f"{t.number_range(tested[0], tested[-1], 1)} points of capacity on readings kept aside, by law and cohort"
+        if tested
+        else "not known yet, there are no readings to test them on"
+    )
+    fast = f" The fast calculation differs from PyBaMM by at most {t.number(runs[-1], 3)} points." if runs else ""
+    return f"How wrong the models have been: {said}.{fast}"
 
 
 def _standing_counts(data: FleetData) -> dict[str, int]:

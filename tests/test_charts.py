@@ -85,7 +85,7 @@ def _inside(svg: Markup) -> None:
             assert -0.5 <= float(y) <= height + 0.5
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(_PP, _PP, _PP), min_size=1, max_size=12), st.floats(0, 20), st.floats(0.2, 0.95))
 def test_marks_stay_inside_the_frame(rows: list[tuple[float, float, float]], age: float, floor: float) -> None:
     intervals = [_interval(*r) for r in rows]

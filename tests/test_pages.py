@@ -212,7 +212,8 @@ def test_fleet_pages_are_clean_and_link_each_other(page_rows: ModuleType) -> Non
     f = page_rows.fleet()
     names = {name for name, _ in fleet.PAGES}
     for page in _fleet_pages(f):
-        _, checker = _checked(page)
+        said, checker = _checked(page)
+        assert "How wrong the models have been: 0.6 to 0.8 points" in said or page.title == "Tables and SQL"
         for link in checker.links:
             assert link == "#main" or link in names or re.fullmatch(r"\.\./driver/v[0-9a-f]{12}\.html", link), link
 
