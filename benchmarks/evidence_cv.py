@@ -62,7 +62,7 @@ def report(name: str, found: LeftOut, condition: np.ndarray, width: Width) -> No
             m = {k: float(v[at].mean()) for k, v in values.items()}
             print(
                 f"  {group:30s} {int(at.sum()):3d} tests: mean RMSE {m['rmse']:.2f} pp, bias {m['bias']:+.2f}, "
-                f"inside the 80 % interval {m['inside']:.0f} %, interval score {m['score']:.2f} (constant width {m['rival']:.2f})"
+                f"inside 80 % {m['inside']:.0f} %, score {m['score']:.2f} (constant width {m['rival']:.2f})"
             )
 
 

@@ -19,7 +19,7 @@ REFERENCE_CYCLES = 600.0
 REFERENCE_TEMP_C = 25.0
 UNKNOWN_SOC_FRAC = 0.5
 UNKNOWN_DEPTH_FRAC = 0.5
-UNKNOWN_CYCLES_PER_DAY = 1.0
+UNKNOWN_CYCLES_PER_DAY = 1.5
 SLOWEST_PER_H = 0.05
 REVERSIBLE_SOC_WIDTH = 0.12
 SHALLOW_FRAC, DEEP_FRAC = 0.4, 0.8
@@ -105,7 +105,7 @@ def mean_rate_per_h(rows: Rows) -> FloatArray:
 
 
 def days_of(rows: Rows) -> FloatArray:
-    """Days since the first check-up; where unknown the least time the cycles take, or one full cycle a day. [d]"""
+    """Days since the first check-up; where unknown the least time the cycles take, or 1.5 full cycles a day. [d]"""
     known_rate = np.isfinite(rows.charge_per_h) | np.isfinite(rows.discharge_per_h)
     least = rows.cycles * 2.0 / (24.0 * mean_rate_per_h(rows))
     guess = np.where(known_rate, least, rows.cycles / UNKNOWN_CYCLES_PER_DAY)
@@ -114,9 +114,10 @@ def days_of(rows: Rows) -> FloatArray:
 
 @dataclass(frozen=True)
 class Storage:
-    """Storage loss as a power of time, Arrhenius in temperature, cubic in SOC.
+    """Storage loss: a power of time, Arrhenius in temperature, cubic in SOC.
 
-    loss = exp(ln_loss + (activation + activation_soc s) h(T)) (1 + soc_linear s + soc_cubic s^3) (t/400 d)^p, where s = SOC - 0.5, h(T) = 1000 K (1/298.15 K - 1/T), p = exponent + exponent_soc s. The activation energy is
+    loss = exp(ln_loss + (activation + activation_soc s) h) (1 + soc_linear s + soc_cubic s^3) (t/400 d)^p with
+    s = SOC - 0.5, h = 1000 K (1/298.15 K - 1/T), p = exponent + exponent_soc s. The activation energy is
     8.314 J/mol/K x 1000 K x (activation + activation_soc s).
 
     Notes

@@ -13,7 +13,7 @@ from models.ageing_models import CyclingModel, Forecast, ProfileModel, StorageMo
 from models.domain import FloatArray, IntArray
 
 SAME_CHEMISTRY_LOG_SD = 0.4
-ANY_CHEMISTRY_LOG_SD = 0.7
+ANY_CHEMISTRY_LOG_SD = 1.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,6 +31,7 @@ UNKNOWN_SPREAD = 0.25
 REVERSIBLE_SPREAD = 0.1
 LASTING_SPREAD = 0.08
 OUTSIDE_SPREAD = 1.5
+TRANSFER_SD = 0.01
 _SLACK = 0.02
 Span = tuple[float, float]
 
@@ -48,9 +49,20 @@ class Forecast:
 class AgeingModel(Protocol):
     """What the step needs of a model."""
 
-    cell: str
-    chemistry: str
-    width: Width
+    @property
+    def cell(self) -> str:
+        """Cell it was fitted to."""
+        ...
+
+    @property
+    def chemistry(self) -> str:
+        """Chemistry of that cell."""
+        ...
+
+    @property
+    def width(self) -> Width:
+        """Width of its interval."""
+        ...
 
     def forecast(self, rows: Rows) -> Forecast:
         """Predict rows, each by its own conditions."""
@@ -102,7 +114,7 @@ class StorageModel:
         temp, soc = filled(rows.temp_c, REFERENCE_TEMP_C), filled(rows.soc_frac, UNKNOWN_SOC_FRAC)
         log, sd = self.multiplier(temp, soc)
         loss = storage_of(rows, self.law) * np.exp(log)
-        guessed = np.isnan(rows.temp_c).astype(float) * 4.0 + np.isnan(rows.soc_frac) + np.isnan(rows.day)
+        guessed = np.isnan(rows.temp_c).astype(float) * 4.0 + np.isnan(rows.soc_frac) + 3.0 * np.isnan(rows.day)
         return loss, loss * np.sqrt(sd**2 + guessed * UNKNOWN_SPREAD**2)
 
     def in_range(self, rows: Rows) -> BoolArray:
@@ -264,5 +276,5 @@ class ProfileModel:
 
 def transferred(rows: Rows, known: Forecast, log_sd: float) -> Forecast:
     """A forecast carried over to another cell: same mean, the stated scatter between cells added, never in range."""
-    sd = np.sqrt(known.sd_frac**2 + (log_sd * known.loss_frac) ** 2)
+    sd = np.sqrt(known.sd_frac**2 + (log_sd * known.loss_frac) ** 2 + TRANSFER_SD**2)
     return replace(known, sd_frac=sd, in_range=np.zeros(rows.n, dtype=bool))

@@ -7,6 +7,7 @@ rebuilt from them in a moment; nothing is pickled and no measurement is copied.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +40,7 @@ class ConditionKernel:
     variance: float
     linear: float
     noise: float
-    lengths: tuple[float, ...]
+    lengths: Sequence[float]
 
     def build(self) -> Any:
         """The kernel of scikit-learn, with the bounds within which its numbers are learned."""

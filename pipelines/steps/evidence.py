@@ -22,7 +22,7 @@ from pipelines.settings import Settings
 from pipelines.steps.evidence_read import TestFile, read_file
 
 KIND = "evidence"
-HEADER = """# Laws fitted to ageing tests by `fadecast evidence fit`, read by `fadecast evidence score` (models/ageing_entries.py).
+HEADER = """# Laws fitted to ageing tests by `fadecast evidence fit`, read by `fadecast evidence score`.
 # `conditions` holds tested conditions (coordinates of the law), beside each what the law leaves: no data are copied.
 """
 
@@ -102,9 +102,8 @@ def _provenance(read: TestFile) -> str:
 
 
 def _write(path: Path, found: Sequence[Fitted], home: Path) -> None:
-    own = [f for f in fitted_of(load(KIND, home))] if path.is_file() else []
-    new = {f.entry_id for f in found}
-    kept = [f for f in own if f.entry_id not in new]
+    entries, new = load(KIND, home), {f.entry_id for f in found}
+    kept = [f for f in fitted_of(entries) if entries[f.entry_id].file == str(path) and f.entry_id not in new]
     body = HEADER + "".join(f"\n{toml_of(f)}" for f in sorted([*kept, *found], key=lambda f: f.entry_id))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
