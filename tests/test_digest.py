@@ -46,7 +46,8 @@ def test_every_change_shows_where_it_is(tmp_path: Path) -> None:
     assert digest_home(home) == before, "the run's clock does not count"
     pages = home / "published" / "r1" / "pages"
     pages.mkdir(parents=True)
-    (home / "published" / "current").symlink_to("r1")
+    (home / "current").symlink_to("published/r1")
+    (home / "pages").symlink_to("current/pages")
     (pages / "a.html").write_text("x")
     after = digest_home(home)
     assert {name for name in before if before[name] != after[name]} == {"pages"}

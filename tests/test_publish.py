@@ -20,6 +20,7 @@ from pipelines.steps.pages import NOT_SERVED, load_fleet, page_bytes
 from reports.fleet_data import QUERIES
 from reports.render import PageError
 from reports.rows_fleet import FleetData
+from warehouse.digest import digest_pages
 from warehouse.store import Warehouse, open_warehouse
 
 
@@ -141,8 +142,10 @@ def test_first_publication_then_none_then_a_deleted_page_comes_back(filled: tupl
     assert {"fleet/index.html", "fleet/models.html", "fleet/dictionary.html", "fleet/vehicles.html"} <= set(before)
     (home / "pages" / "driver" / "v000000000002.html").unlink()
     (home / "pages" / "fleet" / "index.html").write_text("changed by hand")
+    damaged = digest_pages(home)
     assert step.publish(wh, settings, "night-2") is None
     assert _tree(home) == before
+    assert digest_pages(home) != damaged
     assert sorted(p.name for p in (home / "published").iterdir()) == ["night-1"]
 
 

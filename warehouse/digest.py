@@ -51,7 +51,7 @@ def digest_table(wh: Warehouse, table: str) -> str:
 def digest_pages(home: Path) -> str:
     """Hash of names and bytes of the published pages."""
     digest = hashlib.sha256()
-    folder = home / "published" / "current" / "pages"
+    folder = (home / "pages").resolve()  # a link through the current publication
     if folder.is_dir():
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             name = path.relative_to(folder).as_posix().encode()
