@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -55,7 +58,7 @@ def test_reversible_loss_is_bounded_and_only_of_shallow_cycles(depth: float, soc
 def test_reversible_loss_returns_and_needs_a_known_depth() -> None:
     law = Cycling(-3.3, 0.4, 0.1, 0.7, reversible_peak=0.17)
     shallow = rows(3, depth_frac=0.15, soc_frac=0.5)
-    grown = reversible_of(Rows(**(vars(shallow) | {"cycles": np.array([300.0, 1250.0, 10_000.0])})), law)
+    grown = reversible_of(replace(shallow, cycles=np.array([300.0, 1250.0, 10_000.0])), law)
     assert grown[1] == pytest.approx(0.17) and grown[1] > grown[2] and grown[1] > grown[0]
     assert reversible_of(rows(1, soc_frac=0.5, cycles=1250), law)[0] == 0.0
 
@@ -79,7 +82,8 @@ def test_a_made_storage_cell_is_recovered_and_left_out_conditions_foretold() -> 
             parts[k] += list(v)
     n = 30
     made = rows(n, kind=np.array(["calendar"] * n, dtype=object), test_id=np.array(parts["test_id"], dtype=object))
-    made = Rows(**(vars(made) | {k: np.array(v, dtype=float) for k, v in parts.items() if k != "test_id"}))
+    numbers: dict[str, Any] = {k: np.array(v, dtype=float) for k, v in parts.items() if k != "test_id"}
+    made = replace(made, **numbers)
     model = fit_storage(made)
     done = model.forecast(made)
     assert np.abs(done.loss_frac - (1 - made.capacity_frac)).max() < 0.002
