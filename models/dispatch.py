@@ -42,6 +42,7 @@ from models.domain import (
     RepresentativeYear,
     Tariff,
 )
+from models.representative import no_export_twin
 
 __all__ = ["Dispatched", "changed_days_frac", "dispatch", "duty_of", "energy_of_soc", "soc_of_energy"]
 
@@ -164,6 +165,8 @@ def dispatch(
     if tariff.currency != year.currency:
         raise ValueError(f"Tariff {tariff.tariff_id} is in {tariff.currency}, the year's prices in {year.currency}.")
     if policy.charging == "as_driven":
+        if policy.export == "none":
+            year = no_export_twin(year)
         return _recorded(year, policy, charger, pack, capacity_frac)
     if policy.charging not in CHARGING_CODES or policy.export not in EXPORT_CODES:
         raise ValueError(f"Policy {policy.policy_id}: no rule '{policy.charging}' or '{policy.export}'.")

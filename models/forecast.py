@@ -167,12 +167,14 @@ def paired_difference_pp(fan: Fan, policy_id: str, month: int, baseline: str = B
     return 100.0 * (base - fan.of(policy_id)[:, month].astype(float))
 
 
-def difference_quantiles(fan: Fan, policy_id: str, months: Sequence[int]) -> FloatArray:
+def difference_quantiles(
+    fan: Fan, policy_id: str, months: Sequence[int], baseline: str = BASELINE_POLICY
+) -> FloatArray:
     """Quantiles (10, 50, 90 %) of the paired difference, equal weights, shape (len(months), 3). [pp]
 
     Weights learned on total fade say nothing on the difference of two policies, so the members weigh equally.
     """
-    rows = [np.quantile(paired_difference_pp(fan, policy_id, m), DIFF_QUANTILES) for m in months]
+    rows = [np.quantile(paired_difference_pp(fan, policy_id, m, baseline), DIFF_QUANTILES) for m in months]
     return np.asarray(rows, dtype=float)
 
 

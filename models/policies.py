@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import fields
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from models.domain import BASELINE_POLICY, Charger, Limits, Policy, Tariff
 from models.parameters import Entry, ParameterError, entry, load
 
 AS_DRIVEN = "as_driven"
+AS_DRIVEN_NO_EXPORT = "as_driven_no_export"
 CHARGING_RULES = ("immediate", "smart", AS_DRIVEN)
 EXPORT_RULES = ("none", "outage", "peak", "solar", "arbitrage", AS_DRIVEN)
 CAPS = ("soc_floor_frac", "export_kw", "export_kwh_per_day", "export_hours_per_day", "export_kwh_per_year")
@@ -76,8 +78,13 @@ def check_policy(p: Policy) -> None:
         raise ParameterError(f"{where}: charging must be one of {', '.join(CHARGING_RULES)}, got '{p.charging}'.")
     if p.export not in EXPORT_RULES:
         raise ParameterError(f"{where}: export must be one of {', '.join(EXPORT_RULES)}, got '{p.export}'.")
-    if (p.charging == AS_DRIVEN) != (p.export == AS_DRIVEN):
-        raise ParameterError(f"{where}: charging and export are both '{AS_DRIVEN}' or neither.")
+    if (p.charging == AS_DRIVEN, p.export) not in {(True, AS_DRIVEN), (True, "none")} and AS_DRIVEN in (
+        p.charging,
+        p.export,
+    ):
+        raise ParameterError(
+            f"{where}: charging and export are both '{AS_DRIVEN}' or neither; only export 'none' goes with it, too."
+        )
     if not 0 <= lim.soc_floor_frac < lim.soc_ceiling_frac <= 1:
         raise ParameterError(
             f"{where}: needs 0 <= soc_floor_frac < soc_ceiling_frac <= 1, "
@@ -100,6 +107,18 @@ def check_policy(p: Policy) -> None:
             raise ParameterError(f"{where}: names the cap {cap} but gives no such limit.")
     if bool(p.caps) != bool(p.uncapped_policy_id):
         raise ParameterError(f"{where}: caps and uncapped_policy_id belong together; give both or none.")
+
+
+def export_reference(p: Policy, known: Collection[str]) -> str:
+    """Policy that charges as this one does but never exports: what the effect of its export alone is told against.
+
+    >>> export_reference(Policy("x", "X", "smart", "peak", Limits()), {"no_export_smart"})
+    'no_export_smart'
+    """
+    if p.export == "none":
+        return p.policy_id
+    reference = {AS_DRIVEN: AS_DRIVEN_NO_EXPORT, "immediate": "no_export_immediate"}.get(p.charging, BASELINE_POLICY)
+    return reference if reference in known else BASELINE_POLICY
 
 
 def cap_words(p: Policy) -> str:

@@ -233,7 +233,7 @@ def simulate(
 def truth_record(sim: SimulatedCar) -> dict[str, object]:
     """What really happens to a car, for the truth file: fractions of nominal capacity; costs in percentage points."""
     car, truth = sim.car, sim.truth
-    now = car.age_years(car.end_day)
+    now, first = car.age_years(car.end_day), car.age_years(car.first_day)
     years = np.arange(1, int(entry("synthetic", "fleet").number("horizon_years")) + 1)
     later = (now + years).astype(np.float64)
     driven, stop = truth.soh(later), truth.soh_without_further_export(later, now)
@@ -247,6 +247,7 @@ def truth_record(sim: SimulatedCar) -> dict[str, object]:
         "soh_frac": _round(truth.soh(now)),
         "soh_never_exported_frac": _round(truth.soh(now, 0.0)),
         "export_cost_pp": _round(100 * (truth.soh(now, 0.0) - truth.soh(now))),
+        "logged_export_cost_pp": _round(100 * (truth.export_cost_frac(now) - truth.export_cost_frac(first))),
         "years": years.tolist(),
         "soh_as_driven_frac": _round(driven),
         "soh_no_further_export_frac": _round(stop),

@@ -96,8 +96,8 @@ def score(
     Returns
     -------
     list of Found
-        Capacity now and after 1, 3, 5 and 10 more years as driven; what export has cost so far and what as many more
-        years of it will cost (against ``no_export_smart`` from now on), exporters only.
+        Capacity now and after 1, 3, 5 and 10 more years as driven; what the export on record has cost so far and what
+        as many more years of it will cost (against the same charging without export), exporters only.
     """
     out: list[Found | None] = []
     ids = [str(t["vehicle_id"]) for t in truth]
@@ -119,12 +119,12 @@ def score(
     exporters = [t for t in truth if float(t["export_kwh_per_year"]) >= EXPORT_LEAST_KWH_PER_YEAR]
     rows = [state.get(str(t["vehicle_id"])) for t in exporters]
     value, low, high = (_column(rows, f"export_cost_{n}pp") for n in ("", "low_", "high_"))
-    real = _column(exporters, "export_cost_pp")
+    real = _column(exporters, "logged_export_cost_pp")
     out.append(compare("export so far", real, value, low, high, signed=True))
     for year in YEARS:
         real = np.array([_at(t, "further_cost_pp", year) for t in exporters])
         later = [forecast.get((str(t["vehicle_id"]), year)) for t in exporters]
-        value, low, high = (_column(later, n) for n in ("diff_p50_pp", "diff_p10_pp", "diff_p90_pp"))
+        value, low, high = (_column(later, n) for n in ("export_p50_pp", "export_p10_pp", "export_p90_pp"))
         out.append(compare(f"export +{year} a", real, value, low, high, signed=True))
     return [found for found in out if found is not None]
 

@@ -208,7 +208,11 @@ class VehicleTruth:
         loss = self.rate * (quiet + s * (self.exporting.loss(age_years) - quiet))
         return self.capacity_scale * (1.0 - self.weakest * loss)
 
+    def export_cost_frac(self, age_years: float) -> FloatArray:
+        """Capacity that all export until an age has cost. [1]"""
+        return self.soh(age_years, 0.0) - self.soh(age_years)
+
     def soh_without_further_export(self, age_years: FloatArray | float, since_years: float) -> FloatArray:
         """Capacity when export ends at an age: what it has cost stays, all else is as without export. [1]"""
-        cost = self.soh(since_years, 0.0) - self.soh(since_years)
+        cost = self.export_cost_frac(since_years)
         return np.where(np.asarray(age_years) < since_years, self.soh(age_years), self.soh(age_years, 0.0) - cost)

@@ -12,7 +12,7 @@ import pytest
 from models.domain import BASELINE_POLICY, Limits, Policy
 from models.packs import energy_curve, mean_ocv_v, ocv_of, pack_of, vehicle_defaults, vehicle_types
 from models.parameters import STANDINGS, ParameterError, load
-from models.policies import CAPS, cap_words, charger, check_policy, policies, policy, tariff
+from models.policies import CAPS, cap_words, charger, check_policy, export_reference, policies, policy, tariff
 
 GOOD = Policy("evening", "Evening", "smart", "peak", Limits())
 ADDED = """
@@ -26,8 +26,9 @@ soc_floor_frac = { value = 0.4, unit = "1", source = "Mine", standing = "assumed
 
 def test_the_named_policies_are_there_in_their_order() -> None:
     names = [p.policy_id for p in policies()]
-    assert names[:7] == [
+    assert names[:8] == [
         "as_driven",
+        "as_driven_no_export",
         BASELINE_POLICY,
         "no_export_immediate",
         "backup_only",
@@ -54,7 +55,7 @@ def test_baseline_and_exports_share_ceiling_and_charging() -> None:
     base = known[BASELINE_POLICY]
     assert (base.charging, base.export) == ("smart", "none")
     for p in known.values():
-        if p.export not in ("as_driven",):
+        if p.charging != "as_driven":
             assert p.limits.soc_ceiling_frac == base.limits.soc_ceiling_frac
 
 
@@ -211,3 +212,15 @@ def test_defaults_of_a_type_are_complete() -> None:
         assert d["usable_kwh"] <= d["gross_kwh"]
         assert d["consumption_wh_per_km"] < d["certified_worst_wh_per_km"]
         assert ocv_of(d["cell_id"]).source
+
+
+def test_export_is_told_against_the_same_charging_without_it() -> None:
+    known = {p.policy_id: p for p in policies()}
+    want = {
+        "as_driven": "as_driven_no_export",
+        "as_driven_no_export": "as_driven_no_export",
+        "no_export_immediate": "no_export_immediate",
+        "evening_peak": BASELINE_POLICY,
+        "arbitrage": BASELINE_POLICY,
+    }
+    assert {p: export_reference(known[p], known) for p in want} == want

@@ -192,9 +192,9 @@ def test_score_of_a_perfect_night(tiny_cars: list[SimulatedCar]) -> None:
             "soh_frac": r["soh_frac"],
             "soh_low_frac": r["soh_frac"] - 0.01,
             "soh_high_frac": r["soh_frac"] + 0.01,
-            "export_cost_pp": r["export_cost_pp"],
-            "export_cost_low_pp": r["export_cost_pp"] * 0.5,
-            "export_cost_high_pp": r["export_cost_pp"] * 2,
+            "export_cost_pp": r["logged_export_cost_pp"],
+            "export_cost_low_pp": r["logged_export_cost_pp"] * 0.5,
+            "export_cost_high_pp": r["logged_export_cost_pp"] * 2,
         }
         for r in records
     }
@@ -202,7 +202,11 @@ def test_score_of_a_perfect_night(tiny_cars: list[SimulatedCar]) -> None:
     for r in records:
         for year, soh, cost in zip(r["years"], r["soh_as_driven_frac"], r["further_cost_pp"], strict=True):
             fan = {"soh_p50": soh, "soh_p10": soh - 0.02, "soh_p90": soh + 0.02}
-            later[r["vehicle_id"], year] = fan | {"diff_p50_pp": cost, "diff_p10_pp": cost - 1, "diff_p90_pp": cost + 1}
+            later[r["vehicle_id"], year] = fan | {
+                "export_p50_pp": cost,
+                "export_p10_pp": cost - 1,
+                "export_p90_pp": cost + 1,
+            }
     found = {f.name: f for f in score(records, state, later)}
     assert len(found) == 10
     assert all(f.rmse_pp == pytest.approx(0, abs=1e-9) and f.inside_80_frac == 1 for f in found.values())

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from models import warranty
 from models.claims import VehicleClaims, fates, vehicle_claims
-from models.domain import BASELINE_POLICY, Contract, FloatArray
+from models.domain import Contract, FloatArray
 from models.forecast import Fan
+from models.policies import export_reference
 from models.seeds import generator
 from models.warranty import Distance
 from pipelines.steps.decide_types import PolicyYear, VehicleInputs
@@ -110,16 +111,17 @@ def warranty_rows(
     tests = {s: warranty.event_months(inputs.age_years, m or 12, terms.months) for s, m in terms.schedules.items()}
     members = [m for m in (inputs.worlds.of_member(i) for i in range(len(inputs.worlds.law_ids))) if m.size]
     fans = {p: np.ascontiguousarray(fan.of(p)) for p in fan.policy_ids}
-    baseline = next(y for y in years if y.policy.policy_id == BASELINE_POLICY)
+    reference = {y.policy.policy_id: export_reference(y.policy, fans) for y in years}
     found = _Found(terms.error)
     for contract in inputs.contracts:
         soh = {p: _soh(inputs, contract, f) for p, f in fans.items()}
-        base_end = _ends(inputs, contract, distance, baseline)
+        ends = {y.policy.policy_id: _ends(inputs, contract, distance, y) for y in years}
         for year in years:
             policy_id = year.policy.policy_id
-            end = _ends(inputs, contract, distance, year)
+            base = reference[policy_id]
+            end, base_end = ends[policy_id], ends[base]
             shared = {
-                **_fade_by_export(soh[BASELINE_POLICY], soh[policy_id], end),
+                **_fade_by_export(soh[base], soh[policy_id], end),
                 "cover_end_years": float(np.median(end)) / 12,
                 "cover_lost_by_export_years": float(np.mean(base_end - end)) / 12,
                 "virtual_km": distance.virtual_km + virtual_per_year(inputs, year) * float(np.median(end)) / 12,
@@ -145,8 +147,8 @@ def warranty_rows(
                     for which, until in (
                         (policy_id, end),
                         (policy_id, base_end),
-                        (BASELINE_POLICY, end),
-                        (BASELINE_POLICY, base_end),
+                        (base, end),
+                        (base, base_end),
                     )
                 )
                 parts = warranty.attribute(both, fade_only, cover_only, neither)

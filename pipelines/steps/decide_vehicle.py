@@ -10,7 +10,7 @@ from models import forecast, resale
 from models.domain import BASELINE_POLICY, FloatArray
 from models.ensemble import weighted_quantile
 from models.forecast import Fan
-from models.policies import cap_words
+from models.policies import cap_words, export_reference
 from models.resale import Option
 from models.warranty import Distance
 from pipelines.steps import decide_cover as cover
@@ -163,11 +163,13 @@ def _state_row(inputs: VehicleInputs, fan: Fan, years: tuple[PolicyYear, ...]) -
 def _forecast_rows(inputs: VehicleInputs, fan: Fan) -> list[dict[str, Any]]:
     months = [12 * y for y in inputs.terms.years]
     basis = basis_of(inputs)
+    reference = {p.policy_id: export_reference(p, fan.policy_ids) for p in inputs.policies}
     rows = []
     for policy_id in fan.policy_ids:
         level = forecast.level_quantiles(fan.of(policy_id), inputs.worlds.weight, months)
         diff = forecast.difference_quantiles(fan, policy_id, months)
-        for y, q, d in zip(inputs.terms.years, level.tolist(), diff.tolist(), strict=True):
+        alone = forecast.difference_quantiles(fan, policy_id, months, reference[policy_id])
+        for y, q, d, e in zip(inputs.terms.years, level.tolist(), diff.tolist(), alone.tolist(), strict=True):
             rows.append(
                 {
                     "vehicle_id": inputs.vehicle.vehicle_id,
@@ -175,6 +177,7 @@ def _forecast_rows(inputs: VehicleInputs, fan: Fan) -> list[dict[str, Any]]:
                     "year": y,
                     **dict(zip(("soh_p10", "soh_p25", "soh_p50", "soh_p75", "soh_p90"), q, strict=True)),
                     **dict(zip(("diff_p10_pp", "diff_p50_pp", "diff_p90_pp"), d, strict=True)),
+                    **dict(zip(("export_p10_pp", "export_p50_pp", "export_p90_pp"), e, strict=True)),
                     "level": LEVEL,
                     "basis": basis,
                 }
@@ -274,7 +277,7 @@ def _recommend(
             unserved_drive_frac=max(p.unserved_drive_kwh - baseline.unserved_drive_kwh, 0.0) / drive,
         )
         for p in years
-        if p.policy.policy_id not in (BASELINE_POLICY, AS_DRIVEN)
+        if p.policy.policy_id != BASELINE_POLICY and p.policy.charging != AS_DRIVEN
     )
     return resale.recommend(
         options,

@@ -22,6 +22,7 @@ from pipelines.settings import Settings
 from pipelines.steps.evidence_read import TestFile, read_file
 
 KIND = "evidence"
+_WORTH_SAYING_FRAC = 0.005
 HEADER = """# Laws fitted to ageing tests by `fadecast evidence fit`, read by `fadecast evidence score`.
 # `conditions` holds tested conditions (coordinates of the law), beside each what the law leaves: no data are copied.
 """
@@ -147,14 +148,15 @@ def score(settings: Settings, files: Sequence[Path]) -> Scored:
         own = sorted((t for d in done for t in d[0]), key=lambda t: t["test_id"])
         tests += own
         parts += [d[1] for d in done]
-        datasets.append(_dataset(file, own, choices))
+        back = [n for d in done for n in d[2]]
+        datasets.append(_dataset(file, own, choices, back))
     frame = pl.concat(parts) if parts else _predictions([], np.empty(0, np.int64), *[np.empty(0)] * 3)
     return Scored(tests, datasets, frame.sort("test_id", "row"))
 
 
-def _dataset(file: TestFile, tests: list[dict[str, Any]], choices: Sequence[Choice]) -> dict[str, Any]:
+def _dataset(file: TestFile, tests: list[dict[str, Any]], choices: Sequence[Choice], back: list[str]) -> dict[str, Any]:
     scored = [t for t in tests if t["n"]]
-    notes = [f"{file.path.name}: {c.note}" for c in choices if c.note]
+    notes = [f"{file.path.name}: {n}" for n in [*(c.note for c in choices if c.note), *back]]
     return {
         "path": file.path.name,
         "tests": len(tests),
@@ -166,7 +168,7 @@ def _dataset(file: TestFile, tests: list[dict[str, Any]], choices: Sequence[Choi
     }
 
 
-def _score_choice(file: TestFile, choice: Choice) -> tuple[list[dict[str, Any]], pl.DataFrame]:
+def _score_choice(file: TestFile, choice: Choice) -> tuple[list[dict[str, Any]], pl.DataFrame, list[str]]:
     rows, later = file.rows.take(choice.rows), ~file.rows.first[choice.rows]
     first_frac = file.first_frac[choice.rows]
     done: Forecast = choice.forecast(rows)
@@ -180,7 +182,13 @@ def _score_choice(file: TestFile, choice: Choice) -> tuple[list[dict[str, Any]],
     tests = [
         _test(name, choice.law, rows, later, seen, (middle, low, high), done.in_range) for name in dict.fromkeys(names)
     ]
-    return tests, frame
+    back = {n: float(done.reversible_frac[rows.test_id == n].max()) for n in dict.fromkeys(names)}
+    says = [
+        f"{n}: up to {100 * b:.1f} pp of the predicted loss is reversible (lithium spread unevenly, it partly returns)."
+        for n, b in back.items()
+        if b >= _WORTH_SAYING_FRAC
+    ]
+    return tests, frame, says
 
 
 def _test(
