@@ -114,6 +114,24 @@ def test_capacities_start_where_the_first_check_up_says(settings: Settings, tmp_
         assert scaled[key][0] == pytest.approx(0.96 * middle)
 
 
+def test_reversible_part_of_shallow_cycles_is_said(settings: Settings, tmp_path: Path) -> None:
+    shallow = made_test("shallow", "cycle", depth=0.2, rate=1.0, cycles=3000, loss=0.2)
+    deep = made_test("deep", "cycle", depth=0.8, rate=1.0, cycles=3000, loss=0.14)
+    done = evidence.score(settings, [write(tmp_path / "a.csv", [*shallow, *deep])])
+    (note,) = done.datasets[0]["notes"]
+    assert "shallow" in note and "reversible" in note
+
+
+@pytest.mark.parametrize("text", ["", "test_id,kind,day,efc,capacity_frac\n", "\x00\x01\xff,;\n"])
+def test_empty_files_and_rubbish_are_one_sentence(settings: Settings, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(text, encoding="latin-1")
+    try:
+        assert evidence.score(settings, [path]).tests == []
+    except UserError as e:
+        assert "a.csv" in str(e)
+
+
 def test_unknown_chemistry_is_wide_out_of_range_and_said(settings: Settings, tmp_path: Path) -> None:
     known = made_test("known", "cycle", depth=0.8, rate=1.0, cycles=3000)
     other = made_test("other", "cycle", depth=0.8, rate=1.0, cycles=3000, cell=("X 5 Ah", "LTO"))
