@@ -25,7 +25,7 @@ def never_ends(draws: int) -> np.ndarray:
 
 
 def test_virtual_kilometres_end_cover_after_4_6_years():
-    """MODELS.md section 6: 10 kWh a day at 170 Wh/km + 13,000 km a year end 160,000 km after 4.6 years, not 8."""
+    """By hand: 10 kWh a day at 170 Wh/km + 13,000 km a year end 160,000 km after 4.6 years, not 8."""
     new = Distance(0.0, np.zeros(1), np.array([13_000.0]), 0.0)
     rate = warranty.virtual_km(10 * 365.25, 170.0)
     with_export = warranty.cover_end_months(8, 160_000, new, rate, True)
@@ -35,7 +35,7 @@ def test_virtual_kilometres_end_cover_after_4_6_years():
 
 
 def test_virtual_km_by_un_gtr_22():
-    assert warranty.virtual_km(10_000, 170.0) == pytest.approx(58_824, abs=1)  # FACTS.md 1.1
+    assert warranty.virtual_km(10_000, 170.0) == pytest.approx(58_824, abs=1)  # UN GTR 22, 5.2: Wh / (Wh/km)
     with pytest.raises(ValueError, match="must be positive"):
         warranty.virtual_km(1.0, 0.0)
 
@@ -47,7 +47,7 @@ def test_virtual_km_driven_up_already_count_where_the_contract_says_so():
 
 
 def test_persistent_error_does_not_turn_tests_into_breaches():
-    """MODELS.md section 6: taken as fresh noise at every monthly test, 1.3 % true breaches became 5.1 %."""
+    """Taken as fresh noise at every monthly test, 1.3 % true breaches became 5.1 %."""
     draws, months = 6_000, 96
     capacity = fades(draws, months, 0.0235, 0.21)
     end = never_ends(draws)
