@@ -231,6 +231,7 @@ def build_flow() -> Any:
             done = _result(night)
             return {
                 "run_id": done.run_id,
+                "as_of": done.as_of,
                 "changed": done.changed,
                 "published": done.published,
                 "summary": done.summary,
