@@ -20,6 +20,7 @@ setup: .venv/ready ## make the virtual environment out of requirements.lock
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-compile --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pipelines.warm
 	touch $@
 
 demo: setup ## simulate a fleet's logs, run a night on them, publish the pages (var/demo)

@@ -11,6 +11,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numba as nb
 import numpy as np
 
 from models.domain import (
@@ -123,6 +124,24 @@ def representative_year(
     )
 
 
+@nb.njit(cache=True, nogil=True)
+def _less_export(charge_kwh: FloatArray, away_kwh: FloatArray, export_kwh: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Charge at home and away less what made good an export, first come first served. [kWh]"""
+    charge, away = charge_kwh.copy(), away_kwh.copy()
+    owed = 0.0
+    for t in range(export_kwh.size):
+        back = min(owed, away[t])
+        away[t] -= back
+        owed -= back
+        back = min(owed, charge[t])
+        charge[t] -= back
+        owed += export_kwh[t] - back
+        back = min(export_kwh[t], charge[t])  # charge and export within one step
+        charge[t] -= back
+        owed -= back
+    return charge, away
+
+
 def no_export_twin(year: RepresentativeYear) -> RepresentativeYear:
     """The recorded past as it would have been without its export.
 
@@ -136,18 +155,8 @@ def no_export_twin(year: RepresentativeYear) -> RepresentativeYear:
     An export that nothing made good by the end of the year leaves the twin fuller by as much. A driver who charged
     more *because* of the export (a higher ceiling) is not seen.
     """
-    owed = 0.0
-    charge, away = year.recorded_charge_kwh.copy(), year.away_charge_kwh.copy()
     export = year.recorded_export_kwh
-    for t in np.flatnonzero((export > 0) | (charge > 0) | (away > 0)):
-        for taken in (away, charge):
-            back = min(owed, float(taken[t]))
-            taken[t] -= back
-            owed -= back
-        owed += float(export[t])
-        back = min(float(export[t]), float(charge[t]))  # charge and export within one step
-        charge[t] -= back
-        owed -= back
+    charge, away = _less_export(year.recorded_charge_kwh, year.away_charge_kwh, export)
     return replace(year, recorded_charge_kwh=charge, away_charge_kwh=away, recorded_export_kwh=np.zeros_like(export))
 
 
