@@ -153,8 +153,11 @@ def _draws(car: Car, seed: int) -> tuple[Nature, Sensors, dict[str, float]]:
         voltage_noise_v=s.number("voltage_noise_v"),
     )
     sigma = s.number("rate_sigma")
+    # A few cars of a weak batch fade far faster than their cohort: no law and no prior knows of them.
+    weak = generator(seed, "weak batch", str(car.index)).random() < s.number("weak_batch_share")
+    batch = s.number("weak_batch_rate") if weak else 1.0
     return nature, sensors, {
-        "rate": float(rng.lognormal(-0.5 * sigma**2, sigma)),
+        "rate": batch * float(rng.lognormal(-0.5 * sigma**2, sigma)),
         "weakest": float(cells.max()),
         "capacity_scale": float(rng.normal(s.number("capacity_mean"), s.number("capacity_sigma"))),
     }  # fmt: skip

@@ -157,7 +157,7 @@ def _attribution(w: WarrantyRow | None) -> list[str]:
         return []
     span = t.points_range(w.fade_by_export_low_pp, w.fade_by_export_high_pp)
     out = [
-        "Going on as today, compared with smart charging without export: wear by the end of cover"
+        "Going on as today, compared with the same charging without export: wear by the end of cover"
         f" {t.points(w.fade_by_export_pp)} points ({span})."
     ]
     if t.known(w.cover_lost_by_export_years):

@@ -56,7 +56,8 @@ def risks_of(data: FleetData) -> tuple[Risk, ...]:
     out: list[Risk] = []
     for v in data.vehicles:
         options = options_of(v)
-        now, base = option(options, "as_driven"), option(options, BASELINE_POLICY)
+        now = option(options, "as_driven")
+        base = option(options, "as_driven_no_export") or option(options, BASELINE_POLICY)
         present = now or base
         now_row = present.warranty if present else None
         out.append(Risk(v, options, now_row, base.warranty if base else None, _halving(options, now_row)))
@@ -111,8 +112,8 @@ def _due_to_export(data: FleetData, known: list[Risk]) -> Fact:
     return Fact(
         title,
         f"Wear: {t.number(fade, 2, plus=True)} breaches over the {t.plural(len(export), 'vehicle')} that export.",
-        f"Virtual kilometres: {t.number(cover, 2, plus=True)} (shorter cover finds fewer). Compared with smart charging"
-        " without export, so their way of charging is in it.",
+        f"Virtual kilometres: {t.number(cover, 2, plus=True)} (shorter cover finds fewer). Compared with the same"
+        " driving and charging without the export.",
     )
 
 

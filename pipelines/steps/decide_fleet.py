@@ -11,6 +11,7 @@ import numpy as np
 from models.claims import ClaimTotals, QuarterClaims, fates, pack_price_draws, summarise
 from models.domain import BASELINE_POLICY, FloatArray, Policy
 from models.ensemble import weighted_quantile
+from models.policies import AS_DRIVEN, AS_DRIVEN_NO_EXPORT
 from pipelines.steps.decide_types import Terms, VehicleResult
 
 FLEET_POLICY = "evening_peak"
@@ -176,7 +177,7 @@ def kpi_rows(results: Sequence[VehicleResult], policies: Sequence[Policy], terms
 def _breach_kpis(results: Sequence[VehicleResult], terms: Terms, put: Any) -> None:
     weight = np.mean([r.weight for r in results], axis=0)
     basis = f"own contract, {terms.claims_schedule} tests, 80 % interval over worlds"
-    own, number = _found(results, "as_driven", terms.draws)
+    own, number = _found(results, AS_DRIVEN, terms.draws)
     low, high = weighted_quantile(number, weight, (0.1, 0.9)).tolist()
     put("expected_breaches_as_driven", own, "vehicles", basis, min(low, own), max(high, own))
     for policy_id, name in ((BASELINE_POLICY, "no_export"), (FLEET_POLICY, FLEET_POLICY)):
@@ -184,19 +185,21 @@ def _breach_kpis(results: Sequence[VehicleResult], terms: Terms, put: Any) -> No
             value, other = _found(results, policy_id, terms.draws)
             low, high = weighted_quantile(other, weight, (0.1, 0.9)).tolist()
             put(f"expected_breaches_{name}", value, "vehicles", basis, min(low, value), max(high, value))
-    base, base_number = _found(results, BASELINE_POLICY, terms.draws)
-    for policy_id, name, words in (
-        ("as_driven", "way_of_use", "as driven against smart charging without export, paired worlds"),
-        (FLEET_POLICY, "export", f"{FLEET_POLICY} against smart charging without export, paired worlds"),
+    smart = "smart charging without export"
+    for policy_id, reference, name, words in (
+        (AS_DRIVEN, AS_DRIVEN_NO_EXPORT, "recorded_export", "as driven against the same charging without export"),
+        (AS_DRIVEN, BASELINE_POLICY, "way_of_use", f"as driven against {smart}"),
+        (FLEET_POLICY, BASELINE_POLICY, "export", f"{FLEET_POLICY} against {smart}"),
     ):
-        if policy_id not in results[0].claims:
+        if policy_id not in results[0].claims or reference not in results[0].claims:
             continue
+        base, base_number = _found(results, reference, terms.draws)
         value, number = _found(results, policy_id, terms.draws)
         low, high = weighted_quantile(number - base_number, weight, (0.1, 0.9)).tolist()
-        more = value - base
-        put(f"breaches_due_to_{name}", more, "vehicles", words, min(low, more), max(high, more))
+        more, said = value - base, f"{words}, paired worlds"
+        put(f"breaches_due_to_{name}", more, "vehicles", said, min(low, more), max(high, more))
         if value > 0.01:
-            put(f"share_of_breaches_due_to_{name}", more / value, "1", f"{words}: over the breaches under {policy_id}")
+            put(f"share_of_breaches_due_to_{name}", more / value, "1", f"{said}: over the breaches under {policy_id}")
 
 
 def _effect_kpis(results: Sequence[VehicleResult], policies: Sequence[Policy], put: Any) -> None:
