@@ -41,10 +41,10 @@ real: setup ## a night on the real logs of ../shared/data (var/real)
 	$(REAL) status
 
 test: setup ## everything: lint, types, import rules, doctests, tests (slow and browser too)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 quick: setup ## the part of the tests that takes less than two minutes
-	$(BIN)/python -m pytest -q -m "not slow and not browser"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not browser"
 
 lint: setup ## style and types alone
 	$(BIN)/ruff check .
