@@ -32,6 +32,7 @@ class FleetPrior:
     """Priors of the fit; see ``parameters/ensemble.toml``, ``[fleet]``. All [1]."""
 
     vehicle_sigma: float
+    vehicle_dof: float
     capacity_scale_sigma: float
     bms_offset_sigma: float
     reading_floor_sigma: float
@@ -179,8 +180,12 @@ def _block(history: History, p: Prediction, own: FloatArray, prior: FleetPrior, 
     cost = float(np.sum(np.where(size > k, 2 * k * size - k * k, e * e)))
     jc, jv = p.by_cohort[use] / sigma[:, None], p.by_own[use] / sigma[:, None]
     inverse = 1.0 / prior.own_sigma**2
+    # Student's t for the offset: a car of a weak batch is believed and does not drag its whole cohort along.
+    nu, scale = prior.vehicle_dof, prior.vehicle_sigma**2
+    inverse[0] = (nu + 1.0) / (nu * scale + own[0] ** 2)
+    prior_cost = (nu + 1.0) * float(np.log1p(own[0] ** 2 / (nu * scale))) + float(np.sum(own[1:] ** 2 * inverse[1:]))
     return _Block(
-        cost + float(np.sum(own**2 * inverse)),
+        cost + prior_cost,
         jc.T @ (w * e),
         jv.T @ (w * e) + own * inverse,
         jc.T @ (w[:, None] * jc),
@@ -204,8 +209,8 @@ def fit_cohort(
     Returns
     -------
     CohortFit
-        Gauss-Newton (damped, Huber weights on readings) with the inverse curvature as covariance; the prior itself
-        where there is no reading.
+        Gauss-Newton (damped; Huber weights on readings, Student's t on vehicle offsets) with the inverse curvature as
+        covariance; the prior itself where there is no reading.
 
     References
     ----------
@@ -213,7 +218,8 @@ def fit_cohort(
 
     Limits
     ------
-    The spread between vehicles is a stated prior, not estimated; multipliers are log-normal.
+    The spread between vehicles is a stated prior, not estimated; multipliers are log-normal. A vehicle without readings
+    is drawn from the normal core of the prior, not from its tails.
     """
     start = prior_fit(cohort_id, law, prior)
     masks = [np.ones(h.readings.days.shape, dtype=bool) for h in histories] if use is None else list(use)

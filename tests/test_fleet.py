@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -46,9 +47,20 @@ def test_recovers_the_cohorts_rates() -> None:
     assert abs(fit.mean[0] - theta[0]) < 0.1
 
 
+def test_one_car_of_a_weak_batch_does_not_drag_its_cohort() -> None:
+    histories, _ = simulated(12, 36, 7)
+    h = histories[0]
+    fast = replace(h, readings=replace(h.readings, soh_frac=1 - 2.4 * (1 - h.readings.soh_frac)))
+    plain = fit_cohort("c", histories, LAW, PRIOR)
+    robust = fit_cohort("c", [fast, *histories[1:]], LAW, PRIOR)
+    normal = fit_cohort("c", [fast, *histories[1:]], LAW, replace(PRIOR, vehicle_dof=1e9))
+    assert abs(robust.mean[0] - plain.mean[0]) < abs(normal.mean[0] - plain.mean[0])
+    assert robust.vehicle("v0").mean[0] > normal.vehicle("v0").mean[0]
+
+
 def test_agrees_with_scipy() -> None:
     histories, _ = simulated(3, 12, 5, sigma=0.004)
-    fit = fit_cohort("c", histories, LAW, PRIOR)
+    fit = fit_cohort("c", histories, LAW, replace(PRIOR, vehicle_dof=1e9))  # so many degrees are a normal prior
     n = len(fit.mean)
 
     def residuals(x: np.ndarray) -> np.ndarray:
