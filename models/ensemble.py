@@ -182,6 +182,9 @@ def worlds(
     own_fits = [fits.get((cohort_id, law.law_id)) or prior_fit(cohort_id, law, prior) for law in laws]
     known = all((cohort_id, law.law_id) in fits for law in laws)
     weights = np.array([f.weight for f in own_fits]) if known else np.ones(n)
+    # A law far outside the range it was found in says less of the level; the floor keeps it alive.
+    inside = 1.0 - np.array([(outside_frac or {}).get(law.law_id, 0.0) for law in laws])
+    weights = weights * np.maximum(inside, entry("ensemble", "ensemble", home).number("weight_floor"))
     weights = weights / weights.sum()
     scale, spread = np.empty(draws), np.empty(draws)
     logs = []

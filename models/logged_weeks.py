@@ -8,7 +8,7 @@ import numpy as np
 
 from models.dispatch_duty import energy_of_soc
 from models.domain import REPRESENTATIVE_WEEKS, BoolArray, Duty, FloatArray, IntArray, Pack, Use
-from models.weeks import choose_weeks, iso_week, nearest_week
+from models.weeks import choose_weeks, iso_week, stand_ins
 
 STEP_MINUTES = 15
 STEP_US = STEP_MINUTES * 60_000_000
@@ -215,7 +215,7 @@ def _week_sources(first_local: int, steps: int) -> tuple[IntArray, IntArray, int
         chosen = choose_weeks(year, week, np.ones(count))
         if np.any(chosen >= 0):
             have = np.flatnonzero(chosen >= 0)
-            chosen = chosen[nearest_week(have)]
+            chosen = chosen[stand_ins(have)]
             begin = (first_week + chosen) * WEEK_STEPS - first_local
             source = begin[:, None] + np.arange(WEEK_STEPS)
             source += DAY_STEPS * ((source < 0).astype(np.int64) - (source >= steps))

@@ -96,14 +96,17 @@ def value_money(
     return list_price_money * curve_frac(worlds, age_years, km) * np.maximum(factor, 0.0)
 
 
+LEAST_EXPORT_KWH = 20.0  # a price of next to nothing means nothing
+
+
 def wear_money_per_kwh(
     value_policy: FloatArray, value_baseline: FloatArray, export_kwh: float, basis: str = ""
 ) -> Estimate | None:
-    """Scenario value lost to the fade of an exported kWh, paired within each world; None where nothing is exported.
+    """Scenario value lost to the fade of an exported kWh, paired within each world; None below 20 kWh exported.
 
     Median and 80 % interval; negative where export spares the battery. [currency/kWh]
     """
-    if export_kwh < 1.0:
+    if export_kwh < LEAST_EXPORT_KWH:
         return None
     low, mid, high = np.quantile((value_baseline - value_policy) / export_kwh, [0.1, 0.5, 0.9])
     return Estimate(float(mid), float(low), float(high), 0.8, basis)

@@ -159,19 +159,30 @@ def fill_from_neighbours(table: FloatArray) -> FloatArray:
     return out
 
 
-def nearest_week(have: IntArray) -> IntArray:
-    """For every week of the year the nearest one that is there (circular, the earlier of two), shape (52,).
+def stand_ins(have: IntArray) -> IntArray:
+    """For every week of the year the logged week that stands for it, shape (52,).
+
+    A logged week stands for itself; each other week takes, of the logged weeks used least so far, the nearest
+    (circular, the earlier of two). So the weeks at the ends of a short log do not become the whole year.
 
     Parameters
     ----------
     have
-        Indices of weeks that are there, 0..51, not empty.
+        Indices of weeks that are there, 0..51, increasing, not empty.
+
+    >>> stand_ins(np.array([2, 50]))[[0, 1, 2, 3, 50, 51]].tolist()
+    [50, 2, 2, 2, 50, 50]
     """
-    weeks = np.arange(REPRESENTATIVE_WEEKS)
-    behind = (weeks[:, None] - have[None, :]) % REPRESENTATIVE_WEEKS
-    distance = np.minimum(behind, REPRESENTATIVE_WEEKS - behind)
-    order = 2 * distance + (behind > REPRESENTATIVE_WEEKS // 2)
-    return have[np.argmin(order, axis=1)]
+    out = np.full(REPRESENTATIVE_WEEKS, -1, dtype=np.int64)
+    out[have] = have
+    uses = np.ones(have.size, dtype=np.int64)
+    for week in np.flatnonzero(out < 0):
+        behind = (week - have) % REPRESENTATIVE_WEEKS
+        distance = np.minimum(behind, REPRESENTATIVE_WEEKS - behind)
+        pick = np.lexsort((behind > REPRESENTATIVE_WEEKS // 2, distance, uses))[0]
+        out[week] = have[pick]
+        uses[pick] += 1
+    return out
 
 
 def year_words(years: tuple[int, ...]) -> str:

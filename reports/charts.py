@@ -209,7 +209,7 @@ def habit_bars(chart_id: str, rows: Sequence[Bar], title: str, desc: str) -> Mar
 
 
 def frontier_scatter(chart_id: str, dots: Sequence[Dot], title: str, desc: str, x_label: str, y_label: str) -> Markup:
-    """Benefit of a policy (to the right) against its extra fade (upwards), intervals over vehicles."""
+    """Benefit of a policy (to the right) against its extra fade (upwards), with intervals."""
     d = Drawing(chart_id, title, desc, WIDTH, 300)
     if not dots:
         d.text(WIDTH / 2, 120, "Nothing to compare", "note", "middle")

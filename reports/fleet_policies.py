@@ -32,9 +32,9 @@ def policies_section(data: FleetData) -> Section:
         "policies",
         "Export policies compared",
         paragraphs=(
-            "Extra wear is the paired difference to smart charging without export, after ten years: median over"
-            " vehicles with the 10–90 % spread over vehicles. Savings are those of the source years' prices:"
-            " a scenario.",
+            "Extra wear is the paired difference to smart charging without export, after ten years: mean of the"
+            " vehicles in one simulated world, with the 80 % range over worlds. Savings are those of the source years'"
+            " prices: a scenario.",
         ),
         figures=figures,
         details=tuple(details),
@@ -65,12 +65,12 @@ def _frontier_figure(data: FleetData, cohort: str, number: int) -> Figure:
             f"frontier{number}",
             dots,
             f"Saving against extra wear, cohort {cohort}",
-            f"{len(dots)} settings of {t.plural(vehicles, 'vehicle')}; lines span vehicles.",
+            f"{len(dots)} settings of {t.plural(vehicles, 'vehicle')}; lines span 80 % of the worlds.",
             f"bill saved, {currency} a year",
             "extra wear, points",
         ),
         f"{cohort}, {t.plural(vehicles, 'vehicle')}. Down and to the right is better; dark dots differ clearly from no"
-        " export over the vehicles.",
+        " export.",
         tuple(d.label for d in dots),
     )
 

@@ -15,7 +15,6 @@ LESS = "Clearly less wear"
 SAME = "No clear difference"
 MORE = "Clearly more wear"
 # A difference that shows as 0.0 is none to a reader.
-ROUNDS_TO_ZERO_PP = 0.05
 GROUPS = (REFERENCE, LESS, SAME, MORE)
 
 
@@ -93,9 +92,10 @@ def difference_heading(low_pp: float, high_pp: float) -> str:
     >>> difference_heading(-0.1, 1.2), difference_heading(0.2, 1.2), difference_heading(-1.0, -0.2)
     ('No clear difference', 'Clearly more wear', 'Clearly less wear')
     """
-    if low_pp <= 0 <= high_pp or max(abs(low_pp), abs(high_pp)) < ROUNDS_TO_ZERO_PP:
+    low, high = round(low_pp, 1), round(high_pp, 1)  # what the page prints decides
+    if low <= 0 <= high:
         return SAME
-    return MORE if low_pp > 0 else LESS
+    return MORE if low > 0 else LESS
 
 
 def _points(row: ForecastRow | None) -> str:

@@ -18,7 +18,7 @@ from models.logged_weeks import spread as spread_hours
 from models.parameters import load
 from models.policies import charger, tariff
 from models.representative import HomeSeries, clear_sky_shape, outage_steps, representative_year
-from models.weeks import YEAR_HOURS, Series, align, choose_weeks, fill_from_neighbours, iso_week, nearest_week
+from models.weeks import YEAR_HOURS, Series, align, choose_weeks, fill_from_neighbours, iso_week, stand_ins
 
 HOUR_US = 3_600_000_000
 CODES = {"drive": DRIVE, "charge": CHARGE, "export": EXPORT, "rest": REST}
@@ -84,8 +84,12 @@ def test_choice_of_weeks_and_neighbours() -> None:
     week = np.array([51, 52, 52, 53])
     assert choose_weeks(year, week, np.array([1.0, 1.0, 0.95, 1.0]))[[50, 51]].tolist() == [0, 2]
     assert choose_weeks(year, week, np.array([1.0, 1.0, 0.2, 1.0]))[51] == 1
-    near = nearest_week(np.array([2, 50]))
-    assert near[[0, 1, 2, 3, 26, 27, 49, 51]].tolist() == [50, 2, 2, 2, 2, 50, 50, 50]
+    for have in ([2, 50], [7], list(range(5, 22)), list(range(50)), list(range(52))):
+        chosen = stand_ins(np.array(have))
+        assert chosen[have].tolist() == have
+        times = np.bincount(chosen, minlength=52)[have]
+        assert times.sum() == 52
+        assert times.max() - times.min() <= 1  # no logged week becomes the year
     table = np.full((52, 24), np.nan)
     table[5] = 3.0
     assert np.all(fill_from_neighbours(table) == 3.0)

@@ -34,6 +34,9 @@ from warehouse.store import Warehouse
 
 SUBJECT = "conformance"
 AS_DRIVEN = "as_driven"
+LEAST_DAYS = 28  # a few days lose too little to tell a wrong rate
+LEAST_LOSS_PP = 0.05
+LOSS_BUDGET_FRAC = 0.03
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Conformed:
         Rows stored; how many of them were computed now (the rest were known).
     error_p95_pp
         95 % quantile of the absolute error. [pp]
+    error_of_loss_frac
+        Largest error relative to the loss, where something was lost. [1]
     passed
         Whether every sample is within its budget (and at least one could be solved).
     unsolved
@@ -55,6 +60,7 @@ class Conformed:
     samples: int
     computed: int
     error_p95_pp: float
+    error_of_loss_frac: float
     passed: bool
     unsolved: tuple[str, ...] = ()
 
@@ -65,7 +71,8 @@ class Conformed:
             return " ".join(("No vehicle-policy was run through PyBaMM.", *self.unsolved))
         text = (
             f"{self.samples} vehicle-policies against PyBaMM ({self.computed} new): "
-            f"95 % within {self.error_p95_pp:.3f} pp of capacity{'' if self.passed else ', above the budget'}."
+            f"95 % within {self.error_p95_pp:.3f} pp of capacity, at most {100 * self.error_of_loss_frac:.1f} % of the "
+            f"loss{'' if self.passed else ', above the budget'}."
         )
         return " ".join((text, *self.unsolved))
 
@@ -111,9 +118,11 @@ def conform(wh: Warehouse, settings: Settings, candidates: Sequence[Candidate]) 
         Its ``passed`` is False when a sample errs by more than its budget.
     """
     able = [c for c in candidates if sei.members(c.cell_id, settings.home)]
-    picked = [able[i] for i in conformance_sample(able, settings.conformance_samples)]
-    samples = list(_samples(wh, settings, picked))
-    return run_samples(wh, settings, samples)
+    wanted = settings.conformance_samples
+    picked = [able[i] for i in conformance_sample(able, 2 * wanted)]
+    least = min(LEAST_DAYS, settings.conformance_days) * 24 * 60
+    samples = [s for s in _samples(wh, settings, picked) if s.duty.steps * s.duty.step_minutes >= least]
+    return run_samples(wh, settings, samples[:wanted])
 
 
 def run_samples(wh: Warehouse, settings: Settings, samples: Sequence[Sample]) -> Conformed:
@@ -146,6 +155,7 @@ def run_samples(wh: Warehouse, settings: Settings, samples: Sequence[Sample]) ->
         samples=len(rows),
         computed=len(fresh),
         error_p95_pp=float(np.quantile(errors, 0.95)),
+        error_of_loss_frac=max((_of_loss(row) for row in rows), default=0.0),
         passed=all(row["passed"] for row in rows) and (bool(rows) or not unsolved),
         unsolved=tuple(unsolved),
     )
@@ -180,9 +190,17 @@ def _samples(wh: Warehouse, settings: Settings, picked: Sequence[Candidate]) -> 
     return out
 
 
+def _of_loss(row: dict[str, Any]) -> float:
+    """Absolute error relative to the loss; 0 where next to nothing was lost."""
+    relative = row["error_of_loss_frac"]
+    if not relative or abs(row["error_pp"] / relative) < LEAST_LOSS_PP:
+        return 0.0
+    return abs(float(relative))
+
+
 def _row(sample: Sample, result: ConformanceResult, budget_pp: float) -> dict[str, Any]:
     allowed = min(result.budget_pp, budget_pp)
-    return {
+    row = {
         "sample_id": sample.sample_id,
         "vehicle_id": sample.vehicle_id,
         "policy_id": sample.policy_id,
@@ -200,3 +218,5 @@ def _row(sample: Sample, result: ConformanceResult, budget_pp: float) -> dict[st
         "budget_pp": allowed,
         "passed": abs(result.error_pp) <= allowed,
     }
+    row["passed"] = row["passed"] and _of_loss(row) <= LOSS_BUDGET_FRAC
+    return row

@@ -83,7 +83,7 @@ def compliance_rows(results: Sequence[VehicleResult], terms: Terms) -> list[dict
         above = np.mean([r.above[policy_id, window_id] for r in members], axis=0)
         weight = np.mean([r.weight for r in members], axis=0)
         low, high = weighted_quantile(above, weight, (0.1, 0.9)).tolist()
-        share = min(float(weight @ above), 1.0)
+        share = min(float(np.mean([r.weight @ r.above[policy_id, window_id] for r in members])), 1.0)
         rows.append(
             {
                 "family": family,
@@ -112,7 +112,8 @@ def frontier_rows(results: Sequence[VehicleResult]) -> list[dict[str, Any]]:
     for (cohort_id, currency), members in sorted(groups.items()):
         for policy_id in members[0].sums:
             s = [r.sums[policy_id] for r in members]
-            low, mid, high = np.quantile([x.fade_diff_pp for x in s], [0.1, 0.5, 0.9]).tolist()
+            # One world at a time: the mean of the vehicles within each draw, then quantiles over the draws.
+            low, mid, high = np.quantile(np.mean([x.diff_draws_pp for x in s], axis=0), [0.1, 0.5, 0.9]).tolist()
             caps = [x.cap_changed_days_frac for x in s if x.cap_changed_days_frac is not None]
             rows.append(
                 {

@@ -201,6 +201,7 @@ class PolicySums:
     bill_saved_money: float
     export_kwh: float
     fade_diff_pp: float
+    diff_draws_pp: NDArray[np.float32]
     diff_low_pp: float
     diff_high_pp: float
     breach_frac: float

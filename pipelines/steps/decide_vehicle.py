@@ -55,6 +55,7 @@ def compute_vehicle(inputs: VehicleInputs) -> VehicleResult:
             bill_saved_money=at_end[p]["bill_saved_money_per_year"],
             export_kwh=at_end[p]["export_kwh_per_year"],
             fade_diff_pp=float(d[1]),
+            diff_draws_pp=forecast.paired_difference_pp(fan, p, 12 * inputs.terms.horizon_years).astype(np.float32),
             diff_low_pp=float(d[0]),
             diff_high_pp=float(d[2]),
             breach_frac=own_breach[p]["breach_frac"],
@@ -226,9 +227,10 @@ def _value_rows(
         policy_id = year.policy.policy_id
         for y in terms.years:
             own, base = values[policy_id, y], values[BASELINE_POLICY, y]
+            without = values[export_reference(year.policy, fan.policy_ids), y]
             low, mid, high = weighted_quantile(own, inputs.worlds.weight, (0.1, 0.5, 0.9)).tolist()
             diff_low, diff, diff_high = np.quantile(own - base, [0.1, 0.5, 0.9]).tolist()
-            wear = resale.wear_money_per_kwh(own, base, (year.export_kwh - baseline.export_kwh) * y)
+            wear = resale.wear_money_per_kwh(own, without, year.export_kwh * y)
             rows.append(
                 {
                     "vehicle_id": vehicle.vehicle_id,
