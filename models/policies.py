@@ -12,6 +12,12 @@ from models.parameters import Entry, ParameterError, entry, load
 
 AS_DRIVEN = "as_driven"
 AS_DRIVEN_NO_EXPORT = "as_driven_no_export"
+RESERVED = {
+    AS_DRIVEN: (AS_DRIVEN, AS_DRIVEN),
+    AS_DRIVEN_NO_EXPORT: (AS_DRIVEN, "none"),
+    BASELINE_POLICY: ("smart", "none"),
+    "no_export_immediate": ("immediate", "none"),
+}
 CHARGING_RULES = ("immediate", "smart", AS_DRIVEN)
 EXPORT_RULES = ("none", "outage", "peak", "solar", "arbitrage", AS_DRIVEN)
 CAPS = ("soc_floor_frac", "export_kw", "export_kwh_per_day", "export_hours_per_day", "export_kwh_per_year")
@@ -37,6 +43,12 @@ def policies(home: Path | None = None) -> tuple[Policy, ...]:
     """
     out = tuple(_policy(e) for e in load("policies", home).values())
     by_id = {p.policy_id: p for p in out}
+    for name, rule in RESERVED.items():
+        if name in by_id and (by_id[name].charging, by_id[name].export) != rule:
+            raise ParameterError(
+                f"Policy '{name}' is what others are compared with: its charging and export must stay "
+                f"'{rule[0]}' and '{rule[1]}'; give your policy a name of its own."
+            )
     for name in (AS_DRIVEN, BASELINE_POLICY):
         if name not in by_id:
             raise ParameterError(f"policies.toml: the policy '{name}' is missing; everything is compared with it.")

@@ -133,7 +133,7 @@ def _report_files(results: list[Any], as_json: bool) -> None:
     else:
         for r in rows:
             if r["status"] == "refused":
-                _say(f"Refused: {r['error']}")
+                _say(f"Refused {r['path']}: {r['error']}")
             else:
                 _say(
                     f"{r['path']}: {r['status']}; {r['rows_read']} rows read = {r['rows_loaded']} loaded + "
@@ -198,7 +198,7 @@ def policies(
 def _print_table(frame: Any) -> None:
     table = Table(box=None)
     for c in frame.columns:
-        table.add_column(c, overflow="fold")
+        table.add_column(c, overflow="fold", no_wrap=c.endswith("_id"))
     for row in frame.iter_rows():
         table.add_row(*["" if x is None else str(x) for x in row])
     Console().print(table)

@@ -115,6 +115,14 @@ def start_run(wh: Warehouse, note: RunNote, as_of: date) -> None:
         wh.append("meta_run", pl.DataFrame([row | rest], infer_schema_length=None))
 
 
+def mark_done(wh: Warehouse, note: RunNote) -> None:
+    """Say in meta_run that the night is done but for its publication, so that the published copy says so."""
+    wh.con.execute(
+        "UPDATE meta_run SET ended_utc = ?, status = 'done', step = 'publish' WHERE run_id = ?",
+        [now_utc(), note.run_id],
+    )
+
+
 def end_run(wh: Warehouse, note: RunNote, as_of: date, status: str, text: str, published: str | None) -> None:
     """Close a night in meta_run, and beside it in ``last_run.json`` for `status`, which must not wait for the lock."""
     ended = now_utc()

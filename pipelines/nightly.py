@@ -15,10 +15,10 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import UserError
-from pipelines.ledger import RunNote, end_run, night_lock, set_state, start_run, state
+from pipelines.ledger import RunNote, end_run, mark_done, night_lock, set_state, start_run, state
 from pipelines.settings import Settings
 from pipelines.steps import check, conform, decide, history, learn, publish
-from pipelines.steps.versions import inputs_version
+from pipelines.steps.versions import code_version, inputs_version
 from warehouse.store import Warehouse, open_warehouse
 
 if TYPE_CHECKING:
@@ -39,13 +39,25 @@ class NightResult:
     summary: dict[str, str] = field(default_factory=dict)
 
 
+def _checked_day(wh: Warehouse, as_of: date | None) -> date:
+    """As-of day asked for, if there are data by then; else the data's own last complete day."""
+    last = wh.as_of()
+    if as_of is None:
+        return last
+    first = wh.scalar("SELECT min(first_utc) FROM meta_part WHERE kind IN ('samples', 'sessions')").date()
+    if not first < as_of <= last:
+        raise UserError(f"--as-of {as_of}: the logs reach from {first} to {last}; give a day after the first of them.")
+    return as_of
+
+
 class Night:
     """State of one night, handed from step to step. Not a dataclass: Prefect must not walk through it."""
 
     def __init__(self, settings: Settings, wh: Warehouse, note: RunNote, as_of: date | None, say: Say) -> None:
         self.settings, self.wh, self.note, self.say = settings, wh, note, say
-        wh.pin_as_of(as_of)
-        self.as_of = wh.as_of()
+        code_version()  # of the code that runs, not of what the files become meanwhile
+        self.as_of = _checked_day(wh, as_of)
+        wh.pin_as_of(self.as_of)
         self.changed = True
         self.version = ""
         self.learned: Learned | None = None
@@ -117,6 +129,7 @@ def step_check(night: Night) -> None:
 
 def step_publish(night: Night) -> None:
     """Pages and the serving copy, swapped in by one rename."""
+    mark_done(night.wh, night.note)
     night.published = publish.publish(night.wh, night.settings, night.note.run_id)
     if night.changed:
         set_state(night.wh, "fleet", "night", night.version)

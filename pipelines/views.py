@@ -64,8 +64,9 @@ def policy_table(settings: Settings, vehicle: str | None, cohort: str | None) ->
         if table.is_empty():
             one = "SELECT DISTINCT cohort_id FROM core_vehicle ORDER BY 1"
             known = ", ".join(r[0] for r in con.execute(one).fetchall())
+            asked = " and ".join(f"{k} '{v}'" for k, v in (("vehicle", vehicle), ("cohort", cohort)) if v)
             raise UserError(
-                f"No policies for vehicle '{vehicle}' or cohort '{cohort}'; cohorts are: {known}; "
+                f"No policies for {asked or 'any vehicle'}; cohorts are: {known}; "
                 "vehicle ids stand in `fadecast export core_vehicle FILE.csv`."
             )
         return table
@@ -77,7 +78,7 @@ def policy_json(settings: Settings, table: pl.DataFrame) -> dict[str, Any]:
     """The same as nested JSON, with what the numbers are."""
     con = _serving(settings)
     try:
-        as_of = con.execute("SELECT max(as_of_day) FROM meta_kpi").fetchone()
+        as_of = con.execute("SELECT as_of_day FROM meta_run ORDER BY started_utc DESC, run_id DESC LIMIT 1").fetchone()
     finally:
         con.close()
     vehicles: dict[str, dict[str, Any]] = {}
@@ -197,7 +198,7 @@ def status(settings: Settings) -> dict[str, Any]:
             runs = [dict(zip(cols, r, strict=True)) for r in rows]
         finally:
             con.close()
-        done = [r for r in runs if r["status"] in ("done", "running")]
+        done = [r for r in runs if r["status"] == "done"]
         body["last_success"] = done[-1] if done else None
         body["published"] = (settings.home / "current").resolve().name
     last = settings.home / "last_run.json"

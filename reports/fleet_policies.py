@@ -216,8 +216,8 @@ def _quarters(cohort: str, contract: str, rows: list[ClaimsRow]) -> Detail:
         (f"{contract}; going on as today. Basis: {basis or 'not stated'}.",),
         tables=(
             plain_table(
-                "Expected values with 80 % ranges.",
-                ("Quarter", "Breaches", "Claims", "Cost", "Reserve to date", "Computing error, points"),
+                "Expected values with 80 % ranges over worlds; where claims are rare the mean is the upper end.",
+                ("Quarter", "Breaches", "Claims", "Cost", "Reserve to date", "Computing error of the reserve, %"),
                 body,
             ),
         ),

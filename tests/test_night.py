@@ -169,3 +169,20 @@ def test_two_nights_at_once_are_refused_in_one_sentence(copy_of_demo: Path) -> N
         assert "Traceback" not in done.stderr
         with pytest.raises(UserError, match="Another night"), night_lock(copy_of_demo):
             pass
+
+
+@pytest.mark.parametrize("day", ["1999-01-01", "2099-01-01"])
+def test_an_as_of_day_without_logs_is_refused(demo_home: Path, day: str) -> None:
+    done = fadecast(demo_home, "nightly", "--no-prefect", "--as-of", day, check=False)
+    assert done.returncode == 2
+    assert "the logs reach from" in done.stderr
+
+
+def test_the_published_copy_says_that_its_night_is_done(demo_home: Path) -> None:
+    import duckdb
+
+    con = duckdb.connect(str((demo_home / "serving.duckdb").resolve()), read_only=True)
+    runs = con.execute("SELECT status, ended_utc FROM meta_run").fetchall()
+    con.close()
+    assert runs
+    assert all(status == "done" and ended is not None for status, ended in runs)

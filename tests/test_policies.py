@@ -224,3 +224,11 @@ def test_export_is_told_against_the_same_charging_without_it() -> None:
         "arbitrage": BASELINE_POLICY,
     }
     assert {p: export_reference(known[p], known) for p in want} == want
+
+
+def test_the_policies_that_others_are_compared_with_cannot_be_replaced(tmp_path: Path) -> None:
+    own = tmp_path / "parameters"
+    own.mkdir()
+    (own / "policies.toml").write_text(ADDED.replace("my_evening", BASELINE_POLICY), encoding="utf-8")
+    with pytest.raises(ParameterError, match=f"'{BASELINE_POLICY}' is what others are compared with"):
+        policies(tmp_path)
