@@ -35,6 +35,10 @@ def measured(v: VehicleData) -> bool:
     return v.state.standing == "measured"
 
 
+def _age_assumed(v: VehicleData) -> bool:
+    return "in_service_date" in v.vehicle.assumed
+
+
 def headline(v: VehicleData) -> tuple[str, str]:
     """The plain headline and the sentence below it."""
     s = v.state
@@ -46,7 +50,8 @@ def headline(v: VehicleData) -> tuple[str, str]:
         )
     return (
         f"Not yet measured. A car like yours most likely holds {span} of what it held when new.",
-        "That is the range of its type at this age, not a reading of your battery.",
+        "That is the range of its type at this age, not a reading of your battery"
+        + (", if the car was new when its logs begin (assumed)." if _age_assumed(v) else "."),
     )
 
 
@@ -73,7 +78,12 @@ def now_section(v: VehicleData, last: str) -> Section:
     """The battery today, with its interval, and the years ahead if all goes on as now."""
     s = v.state
     facts = [
-        Fact("Age", t.years(s.age_years), "", f"in service since {t.day(v.vehicle.in_service_date)}"),
+        Fact(
+            "Age",
+            t.years(s.age_years),
+            "",
+            f"in service since {t.day(v.vehicle.in_service_date)}" + (" (assumed)" if _age_assumed(v) else ""),
+        ),
         _distance(v),
         Fact(
             "Readings of this battery",
