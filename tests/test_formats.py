@@ -75,7 +75,19 @@ def test_packaged_formats_are_all_valid() -> None:
             r"key 'time.zone': expected an IANA time zone .*got 'Mars'",
         ),
         (("[columns]", '[file]\nencoding = "utf-16"\n[columns]'), r"key 'file.encoding': expected one of utf-8"),
-        (("[columns]", '[file]\ndelimiter = ";;"\n[columns]'), r"key 'file.delimiter': string should have at most 1"),
+        (
+            ("[columns]", '[file]\ndelimiter = ";;"\n[columns]'),
+            r"mine.toml: key 'file.delimiter': expected one printable",
+        ),
+        (("[columns]", '[file]\ndelimiter = "\u00a7"\n[columns]'), r"mine.toml: key 'file.delimiter': .*got '§'"),
+        (('{ from = "i",', '{ from = "i", scale = 0,'), r"mine.toml: key 'columns.current_a.scale': .*other than 0"),
+        (('{ from = "i",', '{ from = "i", scale = nan,'), r"mine.toml: key 'columns.current_a.scale': .*finite"),
+        (('{ from = "i",', '{ from = "i", offset = inf,'), r"key 'columns.current_a.offset': .*finite number, got inf"),
+        (('{ from = "i",', '{ from = "i", min = -inf,'), r"key 'columns.current_a.min': .*finite"),
+        (('{ from = "i",', '{ from = "i", max = nan,'), r"key 'columns.current_a.max': .*finite"),
+        (("[columns]", '[time]\nformat = "%H:%M"\n[columns]'), r"mine.toml: key 'time.format': .*got '%H:%M'"),
+        (("[columns]", '[time]\nformat = "%Q"\n[columns]'), r"key 'time.format': expected 'iso' or a pattern"),
+        (("[columns]", '[time]\nformat = "dd.mm.yyyy"\n[columns]'), r"key 'time.format': .*got 'dd.mm.yyyy'"),
         (("[columns]", "[colums]\nx = 1\n[columns]"), r"key 'colums' is not known; known there: name, title"),
         (("[columns]", "[columns"), r"mine.toml is not valid TOML: "),
     ],
@@ -192,6 +204,11 @@ def test_undecodable_lines_are_refused_one_by_one() -> None:
 def test_useless_files_are_refused_in_a_sentence(data: bytes, said: str) -> None:
     with pytest.raises(RefusedFile, match=said):
         read_table(data, _spec())
+
+
+@pytest.mark.parametrize("pattern", ["%F %T", "%s", "%Y-%m-%dT%H:%M:%S%z", "%m/%d/%y %I:%M %p", "%Y-%m-%d %H:%M:%S.%f"])
+def test_time_patterns_that_can_be_read_are_taken(pattern: str) -> None:
+    assert _spec(SAMPLES.replace("[columns]", f'[time]\nformat = "{pattern}"\n[columns]')).time.format == pattern
 
 
 def test_compressed_files_and_damaged_ones(tmp_path: Path) -> None:

@@ -222,11 +222,49 @@ def test_refused_files_stand_in_the_ledger_and_may_come_again(tmp_path: Path) ->
     with open_warehouse(tmp_path / "home") as wh:
         assert counts(take(wh, path)) == ("refused", 0, 0, 0, 0)
         assert counts(take(wh, path)) == ("refused", 0, 0, 0, 0)
-        assert wh.rows("SELECT path, error FROM meta_file") == [("broken.csv", "The file is empty.")]
+        assert wh.rows("SELECT path, error FROM meta_file") == [("broken.csv", "The file broken.csv is empty.")]
         missing = take(wh, tmp_path / "nowhere.csv")
         assert missing.error == "The file cannot be read (No such file or directory)."
         assert take(wh, tmp_path).status == "refused"
         assert failed(wh) == []
+
+
+def test_a_record_in_place_of_the_header_is_not_repeated(tmp_path: Path) -> None:
+    record = f"Jane Doe,{VIN},jane.doe@example.org,2024-05-01T10:00:00Z,\x1b[2J"
+    path = write(tmp_path / f"{VIN}_jane.doe@example.org.csv", record, head=record)
+    with open_warehouse(tmp_path / "home") as wh:
+        result = take(wh, path)
+        assert result.error is not None and result.error.endswith("its first record does not look like a header.")
+        kept = str(wh.rows("SELECT error, path FROM meta_file"))
+        assert all(secret not in kept for secret in (VIN, "Jane", "jane", "\\x1b"))
+        assert failed(wh) == []
+        header = take(wh, write(tmp_path / "b.csv", head="time,Temp [°C],<b>," + ",".join(f"c{i}" for i in range(20))))
+        assert header.error is not None and "it has: time, Temp [°C], c0" in header.error
+        assert "<b>" not in header.error and "c15" not in header.error
+        for column, text in (("error", "of jane@example.org"), ("path", "a@example.org.csv"), ("error", f"has {VIN}")):
+            old = wh.rows(f"SELECT sha256, {column} FROM meta_file ORDER BY sha256 LIMIT 1")[0]
+            wh.con.execute(f"UPDATE meta_file SET {column} = ? WHERE sha256 = ?", [text, old[0]])
+            assert failed(wh) == ["no_personal_text"]
+            wh.con.execute(f"UPDATE meta_file SET {column} = ? WHERE sha256 = ?", [old[1], old[0]])
+
+
+def test_a_file_without_one_good_record_is_refused_and_its_rows_kept(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", sample(volts="?"), sample(minute=1, volts="?"))
+    with open_warehouse(tmp_path / "home") as wh:
+        for _ in range(2):
+            result = take(wh, path)
+            assert counts(result) == ("refused", 2, 0, 2, 0)
+            assert result.error is not None and result.error.endswith("; check the format.")
+            assert result.error.startswith("a.csv: all 2 records were rejected, first because column 'voltage_v' holds")
+            assert wh.scalar("SELECT count(*) FROM raw_reject") == 2
+            assert failed(wh) == []
+        assert counts(take(wh, write(tmp_path / "none.csv"))) == ("loaded", 0, 0, 0, 0)
+
+
+def test_a_folder_without_files_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    with pytest.raises(WarehouseError, match=r"No files found in .*logs\."):
+        ingest(Settings(home=tmp_path / "home"), [tmp_path / "logs"], "fadecast_samples")
 
 
 def test_names_with_quotes_and_sql_are_only_names(tmp_path: Path) -> None:

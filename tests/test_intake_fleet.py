@@ -117,7 +117,7 @@ def test_registering_again_updates_what_changed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "The file is empty."),
+        ("", "The file f.csv is empty."),
         ("vehicle,colour\nA,red\n", "needs the column 'vehicle_type'"),
         (",".join([*BASE, "colour"]) + "\n", "has no column 'colour'; known are: vehicle, home"),
     ],

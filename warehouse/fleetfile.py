@@ -16,13 +16,15 @@ from warehouse.intake import (
     REFUSED,
     FileResult,
     hide,
+    if_all_rejected,
     known_file,
     record_part,
     refuse,
+    said,
     write_ledger,
     write_part,
 )
-from warehouse.keys import MASK, KeyFileError, demo_files, mask_vins
+from warehouse.keys import MASK, KeyFileError, clean_text, demo_files
 from warehouse.readers import source
 from warehouse.readers.source import RefusedFile
 
@@ -87,7 +89,7 @@ def register(wh: Warehouse, path: Path) -> FleetResult:
         cells, names, broken, read = _read(source.unpack(data))
         return _register(wh, path, sha256, cells, names, broken, read)
     except (RefusedFile, KeyFileError) as error:
-        return FleetResult(**vars(refuse(wh, path, sha256, FORMAT, FORMAT, str(error))))
+        return FleetResult(**vars(refuse(wh, path, sha256, FORMAT, FORMAT, said(error, path))))
 
 
 def _read(data: bytes) -> tuple[pl.DataFrame, list[str], list[tuple[int, str, str, str]], int]:
@@ -108,8 +110,8 @@ def _read(data: bytes) -> tuple[pl.DataFrame, list[str], list[tuple[int, str, st
     for line, text in lines.rows():
         fields = source.split_quoted(text, spec.delimiter)
         if fields is None or len(fields) != len(names) or source.REPLACEMENT in text or "\x00" in text:
-            said = f"the line has not the {len(names)} fields of the header in UTF-8 text"
-            broken.append((line, "wrong_field_count", said, MASK))
+            why = f"the line has not the {len(names)} fields of the header in UTF-8 text"
+            broken.append((line, "wrong_field_count", why, MASK))
         else:
             rows.append({"line": line} | dict(zip(names, fields, strict=True)))
     schema = {"line": pl.Int64()} | {name: pl.String() for name in names}
@@ -122,7 +124,8 @@ def _need(names: list[str]) -> None:
         raise RefusedFile(f"A fleet file needs the column '{missing[0]}'; required are: {', '.join(REQUIRED)}.")
     unknown = [name for name in names if name not in COLUMNS]
     if unknown:
-        raise RefusedFile(f"A fleet file has no column '{unknown[0]}'; known are: {', '.join(COLUMNS)}.")
+        shown = unknown[0] if source.shown_names(names) and source.shown_names(unknown[:1]) else MASK
+        raise RefusedFile(f"A fleet file has no column '{shown}'; known are: {', '.join(COLUMNS)}.")
 
 
 def _register(
@@ -166,7 +169,7 @@ def _register(
         except BadRow as error:
             rejects.append((line, error.reason, error.detail, _raw_text(record, names)))
     part = pl.DataFrame(rows, schema=PART_SCHEMA)
-    name = mask_vins(path.name)
+    name = clean_text(path.name)
     result = FleetResult(str(path), sha256, LOADED, read, part.height, len(rejects), duplicates, note=_note(wh, part))
     part_id = f"{FORMAT}-{sha256[:16]}"
     written = write_part(wh, FORMAT, part_id, part) if part.height else None
@@ -174,9 +177,10 @@ def _register(
     refused = pl.DataFrame(sorted(rejects), schema=reject_schema, orient="row").with_columns(
         pl.lit(sha256).alias("sha256"), pl.lit(name).alias("path"), pl.lit(FORMAT).alias("format")
     )
+    result = if_all_rejected(result, name, refused)
     with wh.transaction():
         write_ledger(wh, result, name, FORMAT, FORMAT)
-        wh.append("raw_reject", refused)
+        wh.write("raw_reject", refused, "sha256 = ? AND format = ?", [sha256, FORMAT])
         if written is not None:
             record_part(wh, FORMAT, part_id, sha256, written, part)
             _apply(wh, part, name, parameters)

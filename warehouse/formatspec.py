@@ -6,14 +6,17 @@ A format says how a file is written (delimiter, decimals, encoding, time zone) a
 
 from __future__ import annotations
 
+import math
 import tomllib
+import warnings
 import zoneinfo
 from datetime import date, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from warehouse.raw import RAW_SCHEMAS, SESSION_KINDS, STATES
 
@@ -46,15 +49,34 @@ def _check_zone(zone: str) -> str:
     return zone
 
 
+def _round_trip(pattern: str) -> bool:
+    """Whether a day written by a time pattern is read back as that day (by the reader's own parser)."""
+    zone = "UTC" if "%z" in pattern else None
+    sample = pl.Series([datetime(2024, 2, 29, 13, 45, 7)], dtype=pl.Datetime("us", zone))
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            again = sample.dt.strftime(pattern).str.to_datetime(pattern, strict=False, time_zone=zone, time_unit="us")
+    except pl.exceptions.PolarsError:
+        return False
+    return bool((again.dt.date() == sample.dt.date()).fill_null(value=False)[0])
+
+
 class FileSpec(_Strict):
     """How the file is written. Compression (gz, zst) is seen from its first bytes."""
 
     type: Literal["csv", "parquet"] = "csv"
-    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    delimiter: str = ","
     decimal: Literal[".", ","] = "."
     encoding: str = "utf-8"
     null_values: tuple[str, ...] = ("", "NA", "NaN", "nan", "null", "None")
     header: tuple[str, ...] | None = None  # names of the columns where the file has no header line
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, value: str) -> str:
+        if value != "\t" and (len(value) != 1 or not value.isascii() or not value.isprintable() or value == '"'):
+            raise ValueError(f"expected one printable ASCII character (no quote) or a tab, got {value!r}")
+        return value
 
     @field_validator("encoding")
     @classmethod
@@ -82,6 +104,13 @@ class TimeSpec(_Strict):
     spans: tuple[SpanSpec, ...] = ()
 
     _zone = field_validator("zone")(_check_zone)
+
+    @field_validator("format")
+    @classmethod
+    def _reads_what_it_writes(cls, value: str) -> str:
+        if value != "iso" and not _round_trip(value):
+            raise ValueError(f"expected 'iso' or a pattern of date and time such as '%d.%m.%Y %H:%M', got {value!r}")
+        return value
 
 
 class ElapsedSpec(_Strict):
@@ -135,6 +164,15 @@ class ColumnSpec(_Strict):
     subtract: tuple[str, ...] = ()
     clip_from: float | None = Field(default=None, le=0)
     map: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("scale", "offset", "min", "max", "clip_from", "value")
+    @classmethod
+    def _finite(cls, value: str | float | bool | None, info: ValidationInfo) -> str | float | bool | None:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"expected a finite number, got {value}")
+        if info.field_name == "scale" and value == 0:
+            raise ValueError("expected a number other than 0, got 0")
+        return value
 
     @model_validator(mode="after")
     def _one_source(self) -> ColumnSpec:

@@ -16,9 +16,9 @@ import polars as pl
 import pyarrow as pa
 
 from warehouse.dedupe import sort_out
-from warehouse.keys import MASK, KeyFileError, demo_files, hash_ids, mask_vins
+from warehouse.keys import MASK, KeyFileError, clean_text, demo_files, hash_ids, mask_vins
 from warehouse.raw import KIND_RULES, series_rows
-from warehouse.readers.source import RefusedFile, read_raw, unpack
+from warehouse.readers.source import EmptyFile, RefusedFile, read_raw, unpack
 from warehouse.readers.table import TableResult, read_table
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def take_in(wh: Warehouse, path: Path, spec: FormatSpec) -> FileResult:
     try:
         sha256, data = read_raw(path)
     except RefusedFile as error:
-        return FileResult(str(path), "", REFUSED, error=str(error))
+        return FileResult(str(path), "", REFUSED, error=clean_text(str(error)))
     known = known_file(wh, path, sha256, spec.name)
     if known is not None:
         return _same_version(wh, known, spec)
@@ -82,7 +82,7 @@ def take_in(wh: Warehouse, path: Path, spec: FormatSpec) -> FileResult:
         table = read_table(unpack(data), spec)
         taken = _door(wh, path, spec, table)
     except (RefusedFile, KeyFileError) as error:
-        return refuse(wh, path, sha256, spec.name, spec.kind, str(error))
+        return refuse(wh, path, sha256, spec.name, spec.kind, said(error, path))
     except (pl.exceptions.PolarsError, pa.ArrowException):
         return refuse(
             wh,
@@ -97,17 +97,32 @@ def take_in(wh: Warehouse, path: Path, spec: FormatSpec) -> FileResult:
 
 def refuse(wh: Warehouse, path: Path, sha256: str, format_name: str, kind: str, error: str) -> FileResult:
     """Put a refused file into the ledger (a file refused before is written anew)."""
-    result = FileResult(str(path), sha256, REFUSED, error=error)
+    result = FileResult(str(path), sha256, REFUSED, error=clean_text(error))
     with wh.transaction():
-        write_ledger(wh, result, mask_vins(path.name), format_name, kind)
+        wh.con.execute("DELETE FROM raw_reject WHERE sha256 = ? AND format = ?", [sha256, format_name])
+        write_ledger(wh, result, path.name, format_name, kind)
     return result
+
+
+def said(error: Exception, path: Path) -> str:
+    """Sentence of a refusal; that of an empty file names the file."""
+    return f"The file {clean_text(path.name)} is empty." if isinstance(error, EmptyFile) else str(error)
+
+
+def if_all_rejected(result: FileResult, name: str, rejects: pl.DataFrame) -> FileResult:
+    """A result as it is, unless not one record was of use: then the file is refused, its rejected rows kept."""
+    if not rejects.height or rejects.height != result.rows_read:
+        return result
+    line, detail = rejects.select("line", "detail").sort("line").row(0)
+    first = clean_text(f"{name}: all {rejects.height} records were rejected, first because {detail} (line {line})")
+    return replace(result, status=REFUSED, error=f"{first}; check the format.")
 
 
 def write_ledger(wh: Warehouse, result: FileResult, name: str, format_name: str, kind: str) -> None:
     """Ledger row of a file; replaces that of an earlier refusal. Only inside a transaction."""
     row = {
         "sha256": result.sha256,
-        "path": name,
+        "path": clean_text(name),
         "format": format_name,
         "kind": kind,
         "status": result.status,
@@ -171,7 +186,7 @@ def _door(wh: Warehouse, path: Path, spec: FormatSpec, table: TableResult) -> _T
         rejects = rejects.with_columns(pl.Series("raw_text", [hide(t, secrets) for t in rejects["raw_text"]]))
         rejects = rejects.with_columns(pl.col("raw_text").cast(pl.String))
         name = hide(name, secrets) or name
-    return _Taken(sorted_rows.fresh, rejects, sorted_rows.duplicate_lines.len(), mask_vins(name))
+    return _Taken(sorted_rows.fresh, rejects, sorted_rows.duplicate_lines.len(), clean_text(name))
 
 
 def hide(text: str | None, secrets: list[str]) -> str | None:
@@ -213,13 +228,14 @@ def _store(wh: Warehouse, path: Path, sha256: str, spec: FormatSpec, table: Tabl
         rows_rejected=taken.rejects.height,
         rows_duplicate=taken.duplicates,
     )
+    result = if_all_rejected(result, taken.name, taken.rejects)
     part = write_part(wh, spec.kind, part_id, fresh) if fresh.height else None
     rejects = taken.rejects.with_columns(
         pl.lit(sha256).alias("sha256"), pl.lit(taken.name).alias("path"), pl.lit(spec.name).alias("format")
     )
     with wh.transaction():
         write_ledger(wh, result, taken.name, spec.name, spec.kind)
-        wh.append("raw_reject", rejects)
+        wh.write("raw_reject", rejects, "sha256 = ? AND format = ?", [sha256, spec.name])
         if part is not None:
             record_part(wh, spec.kind, part_id, sha256, part, fresh, spec.flags)
             if rule.core_table is not None:

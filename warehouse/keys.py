@@ -25,6 +25,8 @@ DEMO_FILE = "demo.json"
 KEY_BYTES = 32
 # 17 characters without I, O and Q, with at least one digit: a vehicle identification number (ISO 3779).
 _VIN = re.compile(r"(?<![A-Za-z0-9])(?=[A-HJ-NPR-Za-hj-npr-z]*[0-9])[A-HJ-NPR-Za-hj-npr-z0-9]{17}(?![A-Za-z0-9])")
+_EMAIL = re.compile(r"[^\s@,;:'\"<>()|]+@[^\s@,;:'\"<>()|]+\.[^\W\d_]{2,}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")
 MASK = "***"
 
 
@@ -92,6 +94,17 @@ def mask_vins(text: str) -> str:
     'log_***_may.csv'
     """
     return _VIN.sub(MASK, text)
+
+
+def clean_text(text: str) -> str:
+    """Text fit for the ledger: no control characters, nothing like a VIN or an e-mail address.
+
+    Examples
+    --------
+    >>> clean_text("WBY1Z21040V307900 of jane.doe@example.org\\x1b[2J")
+    '*** of *** [2J'
+    """
+    return mask_vins(_EMAIL.sub(MASK, _CONTROL.sub(" ", text)))
 
 
 def write_demo_marker(home: Path, seed: int, sha256s: Iterable[str]) -> None:

@@ -17,7 +17,7 @@ from warehouse.fleetfile import FleetResult
 from warehouse.formatspec import FormatError, FormatSpec, load_format
 from warehouse.intake import FileResult
 from warehouse.proposal import Proposal
-from warehouse.store import Warehouse, open_warehouse
+from warehouse.store import Warehouse, WarehouseError, open_warehouse
 
 __all__ = ["FileResult", "FleetResult", "Proposal", "ingest", "ingest_into", "propose_fleet", "register_fleet"]
 
@@ -46,10 +46,13 @@ def ingest(settings: Settings, paths: Iterable[Path], format_name_or_path: str |
     UserError
         The format is unknown or wrong; nothing was taken in.
     WarehouseError
-        The warehouse cannot be opened.
+        The warehouse cannot be opened, or the folders hold no files.
     """
     spec = _format(format_name_or_path)
+    paths = list(paths)
     files = list(_files(paths))
+    if not files:
+        raise WarehouseError(f"No files found in {', '.join(map(str, paths)) or 'an empty list of paths'}.")
     with open_warehouse(settings.home) as wh:
         return ingest_into(wh, files, spec)
 

@@ -6,12 +6,15 @@ import csv
 import gzip
 import hashlib
 import io
+import re
 import zlib
 from typing import TYPE_CHECKING
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from warehouse.keys import clean_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,10 +29,37 @@ MAX_BYTES = 2**30
 _CHUNK = 1 << 24
 _BLANK = " \t\x0b\x0c"
 REPLACEMENT = "�"
+_MAX_NAMES = 12
+_COLUMN_NAME = re.compile(r"[A-Za-zÀ-ÿ_][\w .\[\]()%/°-]{0,39}")
+# What stands in a record and in no name of a column: addresses, long numbers, times, bare numbers.
+_DATA_LIKE = re.compile(r"@|\d{5}|\d{4}-\d{2}-\d{2}|^[^A-Za-zÀ-ÿ]*\d[^A-Za-zÀ-ÿ]*$")
+NO_HEADER = "its first record does not look like a header"
 
 
 class RefusedFile(Exception):
     """A file that is not taken in at all; one sentence."""
+
+
+class EmptyFile(RefusedFile):
+    """The file holds nothing."""
+
+    def __init__(self) -> None:
+        super().__init__("The file is empty.")
+
+
+def shown_names(names: list[str]) -> list[str]:
+    """Names of columns that a sentence may repeat: none where one of them looks like data, as then all may be.
+
+    Examples
+    --------
+    >>> shown_names(["time", "Temp [°C]", "<b>"])
+    ['time', 'Temp [°C]']
+    >>> shown_names(["Jane Doe", "WBY1Z21040V307900", "2024-05-01T10:00:00Z"])
+    []
+    """
+    if any(_DATA_LIKE.search(name) or clean_text(name) != name for name in names):
+        return []
+    return [name for name in names if _COLUMN_NAME.fullmatch(name)][:_MAX_NAMES]
 
 
 def file_sha256(path: Path) -> str:
@@ -125,7 +155,7 @@ def text_lines(data: bytes, spec: FileSpec) -> tuple[list[str], pl.DataFrame]:
     if spec.header is not None:
         return list(spec.header), frame
     if frame.height == 0:
-        raise RefusedFile("The file is empty.")
+        raise EmptyFile
     names = header_names(frame.item(0, "text"), spec.delimiter)
     return names, frame.slice(1)
 
@@ -138,7 +168,10 @@ def header_names(line: str, delimiter: str) -> list[str]:
         raise RefusedFile("The first line is not a header of column names.")
     doubled = sorted({name for name in names if names.count(name) > 1 and name})
     if doubled:
-        raise RefusedFile(f"The header names column '{doubled[0]}' twice.")
+        shown = [name for name in doubled if shown_names(names) and shown_names([name])]
+        raise RefusedFile(
+            f"The header names column '{shown[0]}' twice." if shown else f"The file cannot be used: {NO_HEADER}."
+        )
     return names
 
 

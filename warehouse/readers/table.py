@@ -86,8 +86,9 @@ def read_table(data: bytes, spec: FormatSpec) -> TableResult:
 def _need_columns(names: list[str], spec: FormatSpec) -> None:
     missing = [name for name in spec.used_columns() if name not in names]
     if missing:
-        has = ", ".join(name for name in names[:15] if name)
-        raise RefusedFile(f"Column '{missing[0]}' of format {spec.name} is not in the file; it has: {has}.")
+        has = source.shown_names(names)
+        said = f"it has: {', '.join(has)}" if has else source.NO_HEADER
+        raise RefusedFile(f"Column '{missing[0]}' of format {spec.name} is not in the file; {said}.")
 
 
 def _split(lines: pl.DataFrame, names: list[str], spec: FormatSpec) -> tuple[pl.DataFrame, pl.DataFrame]:
