@@ -1,4 +1,4 @@
--- No vehicle id is anything but a keyed hash, and no refused text, file name or error holds a VIN (or an e-mail address).
+-- No vehicle id is anything but a keyed hash, and no refused text, file name or error holds a VIN or e-mail address.
 WITH said AS (
   SELECT 'raw_reject' AS table_name, raw_text AS text FROM raw_reject
   UNION ALL SELECT 'meta_file.error', error FROM meta_file
