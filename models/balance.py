@@ -2,8 +2,9 @@
 
 Stated assumptions (``parameters/history.toml``, [balance]): energy at the meter reaches the battery with one
 efficiency; charging starts at plug-in; who stays plugged in longer than the energy needs has stopped at a ceiling; what
-was charged since the last such stop was driven since, shared out over the absences by their length. Every such state of
-charge is flagged and never yields a capacity reading.
+was charged since the last such stop was driven since, shared out over the absences by their length. Nobody drives
+faster than a cap: what an absence is too short for was driven before, and then the stay before it ended below the
+ceiling. Every such state of charge is flagged and never yields a capacity reading.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class _Stay:
     stopped: bool = False
     logged_before: bool = False
     logged_after: bool = False
+    capped: bool = False
     parts: list[RawSession] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
 
@@ -158,6 +160,56 @@ def _share_out(stays: list[_Stay], change: list[float], a: int, b: int, rule: Ru
         stays[i].after = level = min(max(stays[i].before + change[i], 0.0), 1.0)
 
 
+def _most(a: _Stay, b: _Stay, pack: Pack, rule: Rules, consumption_wh_per_km: float) -> float:
+    """The largest drop in state of charge that can be driven in the absence between two stays."""
+    hours = max(b.start_us - a.end_us, 0) / US_PER_HOUR
+    km = hours * rule("balance", "max_drive_speed_km_per_h")
+    return km * consumption_wh_per_km / 1000.0 / pack.usable_kwh
+
+
+def _cap_drives(stays: list[_Stay], pack: Pack, rule: Rules, consumption_wh_per_km: float) -> None:
+    """Let no absence hold more driving than fits, last absence first.
+
+    What does not fit lowers the stay before the absence as a whole, and so was driven in earlier absences. A stay that
+    would fall below the floor stays there; the stay after the absence is then raised as far as its own next absence
+    has room. What is left fits no pack: there a stay's energies no longer balance, which `infer_sessions` flags.
+    """
+    floor = rule("balance", "floor_soc_frac")
+    room = np.inf
+    for a, b in reversed(list(pairwise(stays))):
+        most = _most(a, b, pack, rule, consumption_wh_per_km)
+        excess = a.after - b.before - most
+        if excess > 1e-9:
+            a.capped = True
+            excess -= _lower(a, excess, pack, floor)
+        if excess > 1e-9 and not (b.logged_before or b.logged_after):
+            b.capped = True
+            up = min(excess, max(1.0 - b.after, 0.0), room)
+            b.after += up
+            b.before += up
+        room = max(most - (a.after - b.before), 0.0)
+    for a, b in pairwise(stays):
+        excess = a.after - b.before - _most(a, b, pack, rule, consumption_wh_per_km)
+        if excess > 1e-9 and not b.logged_before:
+            a.capped = b.capped = True
+            b.before += excess
+            b.after = b.after if b.logged_after or b.in_kwh < b.out_kwh else max(b.after, b.before)
+
+
+def _lower(s: _Stay, by: float, pack: Pack, floor: float) -> float:
+    """Let a stay end lower, and begin lower where its beginning is not logged; returns by how much it could."""
+    if s.logged_after:
+        return 0.0
+    change = (s.in_kwh - s.out_kwh) / pack.usable_kwh
+    least = s.before + change if s.logged_before else floor + max(change, 0.0)
+    done = min(by, max(s.after - least, 0.0))
+    if done > 0:
+        s.after -= done
+        if not s.logged_before:
+            s.before = min(s.after - change, 1.0)
+    return done
+
+
 def _session(
     stay: _Stay, kind: str, start: int, end: int, soc: tuple[float, float], pack: Pack, plugged: bool
 ) -> Session:
@@ -252,12 +304,14 @@ def _drives(a: _Stay, b: _Stay, pack: Pack, rule: Rules, consumption_wh_per_km: 
     away_us = b.start_us - a.end_us
     if drop <= 0.001 or away_us <= 0:
         return []
-    kwh = drop * pack.usable_kwh
+    kwh = min(drop, _most(a, b, pack, rule, consumption_wh_per_km)) * pack.usable_kwh
     km = kwh * 1000.0 / consumption_wh_per_km
     need_us = int(km / rule("balance", "drive_speed_km_per_h") * US_PER_HOUR)
     flags = ["drive_inferred", "distance_modelled"]
     if away_us > ABSENT_LONG_HOURS * US_PER_HOUR:
         flags.append("away_charge_unknown")
+    if a.capped:
+        flags.append("drive_capped")
     none = _Stay(RawSession("", "drive", a.end_us, b.start_us), a.end_us, b.start_us, flags=flags)
     half = (a.after + b.before) / 2
     if need_us >= away_us or kwh < 1.0:
@@ -268,7 +322,8 @@ def _drives(a: _Stay, b: _Stay, pack: Pack, rule: Rules, consumption_wh_per_km: 
             (b.start_us - need_us // 2, b.start_us, half, b.before),
         ]
     out = [_session(none, "drive", t0, t1, (s0, s1), pack, False) for t0, t1, s0, s1 in spans]
-    return [replace(d, soc_inferred=True, distance_km=km / len(out)) for d in out]
+    share = {"energy_out_battery_kwh": kwh / len(out), "distance_km": km / len(out)}
+    return [replace(d, soc_inferred=True, **share) for d in out]
 
 
 def infer_sessions(
@@ -287,7 +342,8 @@ def infer_sessions(
     -------
     sessions
         In order of time and without overlap: charges, exports, plugged rests, and the drives between stays. Flags:
-        ``soc_inferred``, ``drive_inferred``, ``charge_start_assumed``, ``open_session``, ``overlap``, ...
+        ``soc_inferred``, ``drive_inferred``, ``charge_start_assumed``, ``drive_capped``, ``open_session``,
+        ``overlap``, ...
     findings
         What had to be resolved.
     """
@@ -297,14 +353,16 @@ def infer_sessions(
         return [], []
     power = _energies(stays, pack, rule)
     _levels(stays, pack, rule)
+    _cap_drives(stays, pack, rule, consumption_wh_per_km)
     out: list[Session] = []
     for i, s in enumerate(stays):
         error = abs((s.after - s.before) - (s.in_kwh - s.out_kwh) / pack.usable_kwh)
         inferred = not (s.logged_before and s.logged_after)
+        s.flags += ["drive_capped"] if s.capped else []
         if s.raw.kind != "drive" and inferred:
             s.flags.append("soc_inferred")
             s.flags += ["charge_start_assumed"] if s.in_kwh > 0 else []
-            if error > 0.02:
+            if error > (1e-6 if s.capped else 0.02):
                 s.flags.append("energy_exceeds_pack")
                 found.setdefault("energy_exceeds_pack", []).append(s.start_us)
         if i:

@@ -45,6 +45,39 @@ def test_who_stays_longer_than_the_energy_needs_has_stopped_at_the_ceiling(histo
     assert sum(s.distance_km for s in drives) == pytest.approx(32.0 * EFFICIENCY * 1000 / 165)
 
 
+def _speeds(sessions: list[Session]) -> list[float]:
+    return [s.distance_km / s.hours for s in sessions if s.kind == "drive" and s.hours > 1 / 60]
+
+
+def test_nobody_drives_faster_than_the_cap_and_energies_still_balance(history_sim: ModuleType) -> None:
+    # Full at 31 h, away for two minutes, then 30 kWh: the stay before had not been full.
+    sessions, found = _infer(history_sim, [_plug(0, 4, 3.0), _plug(18, 31, 8.0), _plug(31 + 2 / 60, 44, 30.0)])
+    charges = [s for s in sessions if s.kind == "charge"]
+    drives = [s for s in sessions if s.kind == "drive"]
+    most_kwh = 2 / 60 * RULES("balance", "max_drive_speed_km_per_h") * 0.165
+    assert max(_speeds(sessions)) <= RULES("balance", "max_drive_speed_km_per_h") * 1.001
+    assert drives[-1].energy_out_battery_kwh == pytest.approx(most_kwh) and "drive_capped" in drives[-1].flags
+    assert charges[2].soc_end_frac == CEILING and "drive_capped" not in charges[2].flags
+    assert charges[1].soc_end_frac < CEILING and "drive_capped" in charges[1].flags
+    # The deficit went to the absence before, which had room: nothing is lost.
+    assert "energy_exceeds_pack" not in found and "drive_capped" not in charges[0].flags
+    assert sum(s.energy_out_battery_kwh for s in drives) == pytest.approx(38.0 * EFFICIENCY)
+    for s in charges:
+        assert (s.soc_end_frac - s.soc_start_frac) * 58.0 == pytest.approx(s.energy_in_battery_kwh, abs=1e-9)
+    for a, b in itertools.pairwise(sessions):
+        assert a.soc_end_frac == pytest.approx(b.soc_start_frac, abs=1e-9)
+
+
+def test_what_fits_no_pack_is_flagged_and_not_driven(history_sim: ModuleType) -> None:
+    sessions, found = _infer(history_sim, [_plug(0, 12, 50.0), _plug(12 + 2 / 60, 30, 50.0)])
+    assert found["energy_exceeds_pack"] == 1
+    assert max(_speeds(sessions)) <= RULES("balance", "max_drive_speed_km_per_h") * 1.001
+    assert all("drive_capped" in s.flags for s in sessions if s.kind != "rest")
+    logged = [_plug(0, 12, 5.0, soc_start_frac=0.7, soc_end_frac=0.8), _plug(12.1, 30, 5.0, soc_start_frac=0.2)]
+    drive = next(s for s in _infer(history_sim, logged)[0] if s.kind == "drive")
+    assert drive.distance_km == pytest.approx(8.0, rel=1e-3) and drive.soc_start_frac == 0.8
+
+
 def test_an_open_session_ends_when_its_energy_is_charged(history_sim: ModuleType) -> None:
     sessions, found = _infer(history_sim, [_plug(18, 20, 7.0), _plug(40, None, 7.0)])
     last = next(s for s in sessions if s.session_ref == "40" and s.kind == "charge")
@@ -94,6 +127,13 @@ def test_any_log_yields_ordered_sessions_with_possible_soc(history_sim: ModuleTy
     assert all(0 <= s.soc_start_frac <= 1 and 0 <= s.soc_end_frac <= 1 for s in sessions)
     assert all(s.end_us >= s.start_us for s in sessions)
     assert all(b.start_us >= a.end_us for a, b in itertools.pairwise(sessions))
+    assert max(_speeds(sessions), default=0.0) <= RULES("balance", "max_drive_speed_km_per_h") * 1.01
+    for s in sessions:
+        if s.kind == "charge" and "energy_exceeds_pack" not in s.flags:
+            near = 1e-4 if "drive_capped" in s.flags else 0.02 * 58
+            assert (s.soc_end_frac - s.soc_start_frac) * 58.0 == pytest.approx(s.energy_in_battery_kwh, abs=near)
+    # No energy leaves the battery but in a session.
+    assert all(a.soc_end_frac - b.soc_start_frac <= 0.00101 for a, b in itertools.pairwise(sessions))
     charged = sum(s.energy_in_meter_kwh for s in sessions if s.kind == "charge")
     assert charged == pytest.approx(sum(r.energy_in_meter_kwh or 0.0 for r in logged))
 

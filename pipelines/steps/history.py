@@ -31,7 +31,7 @@ from warehouse.store import Warehouse
 
 SUBJECT = "history"
 # Raise when code changes what a vehicle's history is.
-HISTORY_VERSION = 1
+HISTORY_VERSION = 2
 STEP_MINUTES = 60
 DAY_TOLERANCE = timedelta(hours=1)
 
