@@ -372,6 +372,8 @@ class Readings:
         Days since the vehicle went into service, shape (n,). [d]
     soh_frac, sigma_frac
         Present capacity over capacity as new and its standard deviation, shape (n,). [1]
+    shared_sigma_frac
+        Part of ``sigma_frac`` that all readings of the vehicle by the same method share, shape (n,). [1]
     bms_reported
         Whether the reading only repeats the BMS's own constant, shape (n,).
     """
@@ -379,7 +381,19 @@ class Readings:
     days: FloatArray
     soh_frac: FloatArray
     sigma_frac: FloatArray
+    shared_sigma_frac: FloatArray
     bms_reported: BoolArray
+
+    @property
+    def fresh_sigma_frac(self) -> FloatArray:
+        """Standard deviation of what each reading has of its own, shape (n,). [1]"""
+        return np.sqrt(np.maximum(self.sigma_frac**2 - self.shared_sigma_frac**2, 0.0))
+
+    @property
+    def anchored_offset_sigma(self) -> float:
+        """Standard deviation of the error that all anchored readings share: mean over them, 0 without any. [1]"""
+        shared = self.shared_sigma_frac[~self.bms_reported]
+        return float(np.mean(shared)) if shared.shape[0] else 0.0
 
 
 @dataclass(frozen=True, eq=False)

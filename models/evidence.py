@@ -76,18 +76,19 @@ def training_mask(history: History) -> BoolArray:
 
 
 def predict_marginal(
-    fit: CohortFit, history: History, law: Law, days: FloatArray, sigma_frac: FloatArray
+    fit: CohortFit, history: History, law: Law, days: FloatArray, fresh_sigma_frac: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Mean and standard deviation of anchored readings on given days, parameters and reading error included.
 
-    Linearised about the posterior mean (Laplace). Days beyond the history take its end.
+    What the vehicle's readings share is one of its parameters; ``fresh_sigma_frac`` is what is left. Linearised about
+    the posterior mean (Laplace). Days beyond the history take its end.
     """
     v = fit.vehicle(history.vehicle_id)
     p = predict(history, law, fit.mean, v.mean, fit.prior.spread_factor, days)
     by_cohort = p.by_cohort + p.by_own @ v.slope
     variance = np.einsum("ij,jk,ik->i", by_cohort, fit.covariance, by_cohort)
     variance = variance + np.einsum("ij,jk,ik->i", p.by_own, v.covariance, p.by_own)
-    return p.soh_frac, np.sqrt(variance + sigma_frac**2 + fit.prior.reading_floor_sigma**2)
+    return p.soh_frac, np.sqrt(variance + fresh_sigma_frac**2 + fit.prior.reading_floor_sigma**2)
 
 
 def held_out_readings(
@@ -104,8 +105,8 @@ def held_out_readings(
         if not out.any():
             continue
         r = h.readings
-        days, sigma = r.days[out], r.sigma_frac[out]
-        said = [predict_marginal(f, h, law, days, sigma) for f, law in zip(fits, laws, strict=True)]
+        days, fresh = r.days[out], r.fresh_sigma_frac[out]
+        said = [predict_marginal(f, h, law, days, fresh) for f, law in zip(fits, laws, strict=True)]
         last = r.days[mask].max() if mask.any() else 0.0
         rows.append(
             HeldOut(
@@ -114,7 +115,7 @@ def held_out_readings(
                 days,
                 days - last,
                 r.soh_frac[out],
-                sigma,
+                r.sigma_frac[out],
                 np.column_stack([m for m, _ in said]),
                 np.column_stack([s for _, s in said]),
             )

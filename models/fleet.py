@@ -1,11 +1,13 @@
 """What a cohort's capacity readings teach a law: hierarchical MAP with its Laplace covariance.
 
 One vehicle's readings identify one direction; kinetics are therefore shared by a cohort (cell x climate) and a vehicle
-adds one log-offset to all rates, a capacity scale when new, and an offset of its BMS. Predicted reading:
+adds one log-offset to all rates, a capacity scale when new, and an offset of its readings of either kind. Predicted:
 
-    soh = q0 (1 - f loss_cell(multipliers exp(theta + delta))) + b [BMS-reported only]
+    soh = q0 (1 - f loss_cell(multipliers exp(theta + delta))) + (b [BMS-reported] or s a [anchored])
 
-with theta the cohort's log-multipliers, f the series spread of the pack, delta, q0 and b the vehicle's own. The
+with theta the cohort's log-multipliers, f the series spread of the pack, delta, q0, b and a the vehicle's own. ``s`` is
+the stated error that its anchored readings share (gain of the current sensor, OCV curve) and ``a`` has unit variance;
+only what is left of a reading's error counts as fresh noise. Offsets of readings are no part of any forecast. The
 curvature is arrow-shaped (cohort block, one small block a vehicle), so the cost grows with the number of vehicles.
 """
 
@@ -43,7 +45,7 @@ class FleetPrior:
     @property
     def own_sigma(self) -> FloatArray:
         """Prior standard deviations of a vehicle's own parameters, in the order of `OWN`."""
-        return np.array([self.vehicle_sigma, self.capacity_scale_sigma, self.bms_offset_sigma])
+        return np.array([self.vehicle_sigma, self.capacity_scale_sigma, self.bms_offset_sigma, 1.0])
 
 
 def fleet_prior(home: Path | None = None) -> FleetPrior:
@@ -54,16 +56,16 @@ def fleet_prior(home: Path | None = None) -> FleetPrior:
 
 @dataclass(frozen=True, eq=False)
 class VehicleFit:
-    """A vehicle's own parameters (log-offset, capacity scale - 1, BMS offset) given the cohort's.
+    """A vehicle's own parameters, in the order of `OWN`, given the cohort's.
 
     Parameters
     ----------
     mean
-        At the cohort's mean, shape (3,).
+        At the cohort's mean, shape (4,).
     covariance
-        Given the cohort's parameters, shape (3, 3).
+        Given the cohort's parameters, shape (4, 4).
     slope
-        Change of ``mean`` with the cohort's parameters, shape (3, c).
+        Change of ``mean`` with the cohort's parameters, shape (4, c).
     readings, readings_bms
         How many anchored and BMS-reported readings it had.
     """
@@ -172,7 +174,7 @@ class _Block:
 
 def _block(history: History, p: Prediction, own: FloatArray, prior: FleetPrior, use: BoolArray) -> _Block:
     r = history.readings
-    sigma = np.sqrt(r.sigma_frac**2 + prior.reading_floor_sigma**2)[use]
+    sigma = np.sqrt(r.fresh_sigma_frac**2 + prior.reading_floor_sigma**2)[use]
     e = (p.soh_frac[use] - r.soh_frac[use]) / sigma
     size = np.abs(e)
     k = prior.outlier_sigma

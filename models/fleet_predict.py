@@ -9,14 +9,14 @@ import numpy as np
 from models.domain import FloatArray, History
 from models.laws.base import Law
 
-OWN = ("log_offset", "capacity_scale", "bms_offset")
+OWN = ("log_offset", "capacity_scale", "bms_offset", "anchored_offset")
 _STEP = 1e-4
 _ONE = np.array([1.0])
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Predicted readings, shape (n,), and derivatives by the cohort's (n, c) and the vehicle's parameters (n, 3)."""
+    """Predicted readings, shape (n,), and derivatives by the cohort's (n, c) and the vehicle's parameters (n, 4)."""
 
     soh_frac: FloatArray
     by_cohort: FloatArray
@@ -70,7 +70,8 @@ def predict(
     cohort
         The law's log-multipliers and the log of the spread over its prior, shape (c,).
     own
-        Log-offset, capacity scale - 1 and BMS offset, shape (3,).
+        Log-offset, capacity scale - 1, BMS offset, and the offset of anchored readings over its prior standard
+        deviation (`Readings.anchored_offset_sigma`), shape (4,).
     spread_factor
         Prior value of the series spread. [1]
     days
@@ -79,6 +80,7 @@ def predict(
     m = cohort.shape[0] - 1
     at = history.readings.days if days is None else days
     bms = history.readings.bms_reported.astype(float) if days is None else np.zeros(at.shape)
+    shared = (1.0 - bms) * history.readings.anchored_offset_sigma
     logs = np.tile(cohort[:-1] + own[0], (m + 1, 1))
     logs[1:] += _STEP * np.eye(m)
     cell = cell_capacity(history, law, logs, at)
@@ -87,7 +89,7 @@ def predict(
     slopes = q0 * (pack[1:] - pack[0]) / _STEP
     by_spread = -q0 * f * np.maximum(1.0 - cell[0], 0.0)
     return Prediction(
-        q0 * pack[0] + own[2] * bms,
+        q0 * pack[0] + own[2] * bms + own[3] * shared,
         np.column_stack([slopes.T, by_spread]),
-        np.column_stack([slopes.sum(axis=0), pack[0], bms]),
+        np.column_stack([slopes.sum(axis=0), pack[0], bms, shared]),
     )

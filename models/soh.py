@@ -5,7 +5,8 @@ consecutive anchors k with anchored SOC ``z``, ``q_k = Q (z_{k+1} - z_k) + e_k``
 integral and, times Q, that of both anchors; anchors are shared by neighbours, so the covariance is tridiagonal.
 Minimising ``r' C(Q)^-1 r`` over Q is total least squares with stated variances (Plett 2011,
 10.1016/j.jpowsour.2010.09.048) with correlated pairs. What does not average out over pairs (gain and offset of the
-current sensor, error of the OCV curve) is propagated through the same weights and added.
+current sensor, error of the OCV curve) is propagated through the same weights and added. What stays the same from
+month to month (that gain and curve; of BMS readings gain and scatter between BMSs) is told apart as the shared part.
 
 Limits
 ------
@@ -33,13 +34,15 @@ REFERENCE_C = 25.0
 class Reading:
     """One capacity reading: a month of one vehicle by one method.
 
-    ``soh_frac`` may exceed 1; ``swing_frac`` is the sum of the SOC swings used; ``pairs`` how many.
+    ``soh_frac`` may exceed 1; ``sigma_frac`` is the whole error and ``shared_sigma_frac`` its part that the vehicle's
+    readings by this method have in common; ``swing_frac`` is the sum of the SOC swings used; ``pairs`` how many.
     """
 
     time_us: int
     method: str  # ocv_anchored | bms_soc
     soh_frac: float
     sigma_frac: float
+    shared_sigma_frac: float
     capacity_ah: float
     swing_frac: float
     temp_c: float
@@ -231,6 +234,7 @@ def anchored_readings(
                 "ocv_anchored",
                 capacity / pack.capacity_ah,
                 sigma,
+                fit.shared_sigma_ah / pack.capacity_ah,
                 capacity,
                 float(swing.sum()),
                 temp,
@@ -274,14 +278,14 @@ def bms_readings(samples: Samples, runs: Runs, integral: Integral, pack: Pack, r
         t = temps[np.concatenate((a[rows], b[rows]))]
         temp = float(t[np.isfinite(t)].mean()) if np.isfinite(t).any() else float("nan")
         capacity, temp_sigma = _to_reference(capacity, temp, rule)
-        parts = (
+        fresh = (
             random / usable_ah,
             offset / float(dz.sum()) / usable_ah,
             temp_sigma * capacity / usable_ah,
-            rule("capacity", "current_gain_sigma_frac") * capacity / usable_ah,
-            rule("capacity", "bms_scatter_frac"),
         )
-        sigma = float(np.sqrt(sum(p * p for p in parts)))
+        gain = rule("capacity", "current_gain_sigma_frac") * capacity / usable_ah
+        shared = float(np.hypot(gain, rule("capacity", "bms_scatter_frac")))
+        sigma = float(np.sqrt(sum(p * p for p in fresh) + shared**2))
         middle = int(time[np.concatenate((a[rows], b[rows]))].astype(np.float64).mean())
         out.append(
             Reading(
@@ -289,6 +293,7 @@ def bms_readings(samples: Samples, runs: Runs, integral: Integral, pack: Pack, r
                 "bms_soc",
                 capacity / usable_ah,
                 sigma,
+                shared,
                 capacity,
                 float(dz.sum()),
                 temp,

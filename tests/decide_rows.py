@@ -92,7 +92,7 @@ def vehicle_inputs(
         vehicle.cohort_id,
         np.full(24, 365.25 / 12),
         {k: np.concatenate([x, x]) for k, x in once.items()},
-        Readings(nothing, nothing, nothing, nothing.astype(bool)),
+        Readings(nothing, nothing, nothing, nothing, nothing.astype(bool)),
         0.5,
     )
     past = Past(

@@ -11,30 +11,39 @@ from scipy.optimize import least_squares
 
 from models.domain import DAYS_PER_MONTH, History, Readings
 from models.fleet import CohortFit, fit_cohort, fleet_prior, prior_fit
-from models.fleet_predict import predict
+from models.fleet_predict import OWN, predict
 from models.laws.power import power_law
 
 PRIOR = fleet_prior()
 LAW = power_law("nmc_sanyo_2014")
 MONTH = np.array([4.6e-3 / 12, 1.06e-3 / 12, DAYS_PER_MONTH, 6.0])
-NONE = Readings(np.empty(0), np.empty(0), np.empty(0), np.empty(0, dtype=bool))
+NONE = Readings(np.empty(0), np.empty(0), np.empty(0), np.empty(0), np.empty(0, dtype=bool))
 
 
-def simulated(vehicles: int, months: int, seed: int, sigma: float = 0.01, bms: bool = False) -> tuple[list, np.ndarray]:
-    """Vehicles whose truth is the law with known multipliers, offsets and noise; returns histories and theta."""
+def simulated(
+    vehicles: int, months: int, seed: int, sigma: float = 0.01, bms: bool = False, shared: float = 0.0
+) -> tuple[list, np.ndarray]:
+    """Vehicles whose truth is the law with known multipliers, offsets and noise; returns histories and theta.
+
+    ``sigma`` is the noise of each reading, ``shared`` the error that all readings of a vehicle have in common.
+    """
     rng = np.random.default_rng(seed)
     theta = np.array([0.35, -0.25, 0.0])
     out = []
     for v in range(vehicles):
         own = np.array([0.15, 0.015, 0.04]) * rng.standard_normal(3)
+        own = np.append(own, np.random.default_rng([seed, v]).standard_normal())
         use = np.exp(0.4 * rng.standard_normal())
         exposures = np.tile(MONTH, (months, 1)) * np.array([1.0, use, 1.0, use])
         empty = History(f"v{v}", "c", np.full(months, DAYS_PER_MONTH), {LAW.law_id: exposures}, NONE, 0.0)
         days = (np.arange(months) + 1.0) * DAYS_PER_MONTH
         flags = np.full(months, bms)
-        at = History(f"v{v}", "c", empty.period_days, empty.exposures, Readings(days, days, days, flags), 0.0)
+        common = np.full(months, shared)
+        blank = Readings(days, days, days, common, flags)
+        at = History(f"v{v}", "c", empty.period_days, empty.exposures, blank, 0.0)
         truth = predict(at, LAW, theta, own, PRIOR.spread_factor).soh_frac
-        readings = Readings(days, truth + sigma * rng.standard_normal(months), np.full(months, sigma), flags)
+        soh = truth + sigma * rng.standard_normal(months)
+        readings = Readings(days, soh, np.hypot(np.full(months, sigma), common), common, flags)
         out.append(History(f"v{v}", "c", empty.period_days, empty.exposures, readings, 0.0))
     return out, theta
 
@@ -58,19 +67,20 @@ def test_one_car_of_a_weak_batch_does_not_drag_its_cohort() -> None:
     assert robust.vehicle("v0").mean[0] > normal.vehicle("v0").mean[0]
 
 
-def test_agrees_with_scipy() -> None:
-    histories, _ = simulated(3, 12, 5, sigma=0.004)
+@pytest.mark.parametrize("shared", [0.0, 0.03])
+def test_agrees_with_scipy(shared: float) -> None:
+    histories, _ = simulated(3, 12, 5, sigma=0.004, shared=shared)
     fit = fit_cohort("c", histories, LAW, replace(PRIOR, vehicle_dof=1e9))  # so many degrees are a normal prior
-    n = len(fit.mean)
+    n, k = len(fit.mean), len(OWN)
 
     def residuals(x: np.ndarray) -> np.ndarray:
         parts = [x[:n] / fit.prior_sigma, x[n:] / np.tile(PRIOR.own_sigma, 3)]
         for i, h in enumerate(histories):
-            p = predict(h, LAW, x[:n], x[n + 3 * i : n + 3 * i + 3], PRIOR.spread_factor).soh_frac
-            parts.append((p - h.readings.soh_frac) / np.hypot(h.readings.sigma_frac, PRIOR.reading_floor_sigma))
+            p = predict(h, LAW, x[:n], x[n + k * i : n + k * i + k], PRIOR.spread_factor).soh_frac
+            parts.append((p - h.readings.soh_frac) / np.hypot(0.004, PRIOR.reading_floor_sigma))
         return np.concatenate(parts)
 
-    reference = least_squares(residuals, np.zeros(n + 9), xtol=1e-12, ftol=1e-12)
+    reference = least_squares(residuals, np.zeros(n + k * 3), xtol=1e-12, ftol=1e-12)
     assert fit.mean == pytest.approx(reference.x[:n], abs=1e-3)
     covariance = np.linalg.inv(reference.jac.T @ reference.jac)
     assert np.sqrt(np.diag(fit.covariance)) == pytest.approx(np.sqrt(np.diag(covariance))[:n], rel=1e-2)
@@ -90,6 +100,32 @@ def test_the_interval_covers() -> None:
             low, high = np.quantile(pack, [0.1, 0.9])
             inside.append(low <= h.readings.soh_frac[-1] <= high)
     assert 0.6 <= np.mean(inside) <= 0.97
+
+
+def test_what_all_readings_share_is_neither_noise_nor_capacity() -> None:
+    """Readings of one car that are 5 pp too high: believed of the readings (stated so), not of the car."""
+    histories, _ = simulated(8, 24, 15, sigma=0.006, shared=0.03)
+    h = histories[0]
+    assert h.readings.fresh_sigma_frac == pytest.approx(np.full(24, 0.006))
+    high = replace(h, readings=replace(h.readings, soh_frac=h.readings.soh_frac + 0.05))
+    before, after = fit_cohort("c", histories, LAW, PRIOR), fit_cohort("c", [high, *histories[1:]], LAW, PRIOR)
+    moved = after.vehicle("v0").mean - before.vehicle("v0").mean
+    assert 0.03 * moved[3] > 0.6 * 0.05
+    assert after.draw("v0", 400, 1)[2].mean() - before.draw("v0", 400, 1)[2].mean() < 0.02
+    # Twenty-four readings with one common error do not tell the capacity better than that error allows.
+    known = np.sqrt(after.vehicle("v0").covariance[1, 1])
+    alone = 1.0 / np.hypot(1.0 / PRIOR.capacity_scale_sigma, 1.0 / 0.03)
+    assert alone * 0.95 < known <= PRIOR.capacity_scale_sigma
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.05])
+def test_a_single_reading_keeps_the_vehicle_near_its_prior(shared: float) -> None:
+    histories, _ = simulated(3, 1, 16, sigma=0.006, shared=shared)
+    fit = fit_cohort("c", histories, LAW, PRIOR)
+    v = fit.vehicle("v0")
+    assert np.all(np.isfinite(v.mean)) and np.all(np.linalg.eigvalsh(v.covariance) > 0)
+    assert np.all(np.abs(v.mean) < 3 * PRIOR.own_sigma)
+    assert fit.vehicle_shrinkage("v0") > 0.85  # 0.894 without any reading: the curvature of Student's t at its middle
 
 
 def test_nothing_read_leaves_the_prior() -> None:
@@ -147,7 +183,7 @@ def test_an_outlier_moves_little() -> None:
         "c",
         histories[0].period_days,
         histories[0].exposures,
-        Readings(r.days, soh, r.sigma_frac, r.bms_reported),
+        replace(r, soh_frac=soh),
         0.0,
     )
     spoilt = fit_cohort("c", [bad, *histories[1:]], LAW, PRIOR)
@@ -159,17 +195,17 @@ def test_laplace_agrees_with_mcmc() -> None:
     """Random-walk Metropolis on the full posterior of a small cohort: means and spreads agree with Laplace."""
     histories, _ = simulated(3, 18, 21, sigma=0.006)
     fit = fit_cohort("c", histories, LAW, PRIOR)
-    n = len(fit.mean)
+    n, k = len(fit.mean), len(OWN)
 
     def log_density(x: np.ndarray) -> float:
         out = -0.5 * np.sum((x[:n] / fit.prior_sigma) ** 2)
         for i, h in enumerate(histories):
-            own = x[n + 3 * i : n + 3 * i + 3]
+            own = x[n + k * i : n + k * i + k]
             p = predict(h, LAW, x[:n], own, PRIOR.spread_factor).soh_frac
             e = np.abs(p - h.readings.soh_frac) / np.hypot(h.readings.sigma_frac, PRIOR.reading_floor_sigma)
-            k = PRIOR.outlier_sigma
+            huber = PRIOR.outlier_sigma
             out -= 0.5 * np.sum((own / PRIOR.own_sigma) ** 2)
-            out -= 0.5 * np.sum(np.where(e > k, 2 * k * e - k * k, e * e))
+            out -= 0.5 * np.sum(np.where(e > huber, 2 * huber * e - huber**2, e * e))
         return float(out)
 
     rng = np.random.default_rng(1)

@@ -16,7 +16,7 @@ from models.exposure import LEVELS
 from models.laws.base import Projection, RangeCheck
 
 NONE = np.zeros(0)
-NO_READINGS = Readings(NONE, NONE, NONE, NONE.astype(bool))
+NO_READINGS = Readings(NONE, NONE, NONE, NONE, NONE.astype(bool))
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,7 @@ def test_a_home_gets_sessions_duty_and_readings_once(logged: tuple[Settings, Pat
     assert all(s.distance_km > 0 for s in sessions if s.kind == "drive")
     assert set(readings.bms_reported.tolist()) == {True, False}
     anchored = ~readings.bms_reported
+    assert np.all((readings.shared_sigma_frac > 0) & (readings.shared_sigma_frac < readings.sigma_frac))
     # The curve is right and the sensors are perfect: the capacity is found.
     assert readings.soh_frac[anchored] == pytest.approx(0.9 * np.ones(int(anchored.sum())), abs=0.005)
 

@@ -82,6 +82,7 @@ def _put(wh: Warehouse, vehicle_id: str, readings: int) -> None:
             "method": ["ocv_anchored"] * readings,
             "soh_frac": 0.985 - 2e-5 * days,
             "sigma_frac": np.full(readings, 0.01),
+            "shared_sigma_frac": np.full(readings, 0.006),
             "bms_reported": [False] * readings,
             "soc_inferred": [False] * readings,
         }

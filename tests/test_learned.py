@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -20,19 +22,21 @@ MONTHS = {"nmc_sanyo_2014": [4.6e-3 / 12, 1.06e-3 / 12], "nmc_b1_2023": [1.3e-3 
 TERMS = residual_terms()
 
 
-def fleet(vehicles: int, months: int, seed: int = 1) -> dict[str, History]:
-    """Vehicles that age by the first law."""
+def fleet(vehicles: int, months: int, seed: int = 1, shared: float = 0.0) -> dict[str, History]:
+    """Vehicles that age by the first law; ``shared`` is the error that all readings of one have in common."""
     rng = np.random.default_rng(seed)
     out = {}
     for v in range(vehicles):
         use = np.exp(0.3 * rng.standard_normal())
         exposures = {k: np.tile([*x, DAYS_PER_MONTH, 6.0], (months, 1)) * [1, use, 1, use] for k, x in MONTHS.items()}
         days = (np.arange(months) + 1.0) * DAYS_PER_MONTH
-        blank = Readings(days, days, np.full(months, 0.008), np.zeros(months, dtype=bool))
+        common = np.full(months, shared)
+        blank = Readings(days, days, np.hypot(0.008, common), common, np.zeros(months, dtype=bool))
         h = History(f"v{v:02d}", "c", np.full(months, DAYS_PER_MONTH), exposures, blank, 0.0)
         own = np.array([0.15, 0.015, 0.0]) * rng.standard_normal(3)
+        own = np.append(own, np.random.default_rng([seed, v]).standard_normal())
         truth = predict(h, LAWS[0], np.array([0.2, 0.1, 0.0]), own, PRIOR.spread_factor).soh_frac
-        r = Readings(days, truth + 0.008 * rng.standard_normal(months), blank.sigma_frac, blank.bms_reported)
+        r = replace(blank, soh_frac=truth + 0.008 * rng.standard_normal(months))
         out[h.vehicle_id] = History(h.vehicle_id, "c", h.period_days, exposures, r, 0.0)
     return out
 
@@ -58,8 +62,9 @@ def test_the_last_third_is_held_out() -> None:
     assert training_mask(fleet(1, 2)["v00"]).all()
 
 
-def test_held_out_readings_are_covered_by_the_true_law() -> None:
-    histories = list(fleet(12, 24).values())
+@pytest.mark.parametrize("shared", [0.0, 0.04])
+def test_held_out_readings_are_covered_by_the_true_law(shared: float) -> None:
+    histories = list(fleet(12, 24, shared=shared).values())
     held = held_out_readings("c", histories, LAWS, PRIOR)
     z = np.concatenate([(h.soh_frac - h.mean_frac[:, 0]) / h.sd_frac[:, 0] for h in held])
     assert 0.65 < np.mean(np.abs(z) < 1.2816) < 0.95
@@ -76,7 +81,7 @@ def test_evidence_weighs_and_scores() -> None:
 
 
 def test_a_cohort_without_readings_weighs_equally() -> None:
-    none = Readings(np.empty(0), np.empty(0), np.empty(0), np.empty(0, dtype=bool))
+    none = Readings(np.empty(0), np.empty(0), np.empty(0), np.empty(0), np.empty(0, dtype=bool))
     histories = {k: History(k, "c", h.period_days, h.exposures, none, 1.0) for k, h in fleet(2, 6).items()}
     fit = fit_fleet(histories, {"c": LAWS})
     assert fit.weight("c").tolist() == [0.5, 0.5]

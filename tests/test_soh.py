@@ -66,6 +66,7 @@ def test_without_errors_the_capacity_is_exact(history_sim: ModuleType) -> None:
     # Drives are logged point by point, their current runs straight: what is left is the interpolation of the OCV table.
     assert [r.soh_frac for r in found] == pytest.approx([1.013] * len(found), abs=2e-4)
     assert found[0].soh_frac > 1.0
+    assert all(RULES("capacity", "current_gain_sigma_frac") <= r.shared_sigma_frac < r.sigma_frac for r in found)
 
 
 def test_a_larger_swing_tells_more(history_sim: ModuleType) -> None:
@@ -95,6 +96,9 @@ def test_an_unknown_curve_leaves_only_what_the_bms_reports(history_sim: ModuleTy
     # The simulated BMS knows its true capacity, so the reading is right; sigma says what BMSs are like.
     assert found[0].soh_frac == pytest.approx(0.9, abs=0.01)
     assert all(r.sigma_frac >= RULES("capacity", "bms_scatter_frac") for r in found)
+    # The scatter between BMSs is the same every month: of its own a month has only rounding, drift and temperature.
+    assert all(RULES("capacity", "bms_scatter_frac") <= r.shared_sigma_frac < r.sigma_frac for r in found)
+    assert all(r.sigma_frac**2 - r.shared_sigma_frac**2 < 0.02**2 for r in found)
 
 
 def test_a_bms_constant_is_returned_whatever_the_capacity(history_sim: ModuleType) -> None:
@@ -152,7 +156,7 @@ def test_pairs_are_needed(history_sim: ModuleType) -> None:
 
 def test_present_capacity_weighs_anchored_readings_only(history_sim: ModuleType) -> None:
     pack = history_sim.nmc_pack()
-    one = Reading(0, "ocv_anchored", 0.9, 0.01, 100.0, 1.0, 25.0, False, 3)
+    one = Reading(0, "ocv_anchored", 0.9, 0.01, 0.005, 100.0, 1.0, 25.0, False, 3)
     two = replace(one, sigma_frac=0.02, capacity_ah=110.0)
     bms = replace(one, method="bms_soc", bms_reported=True, capacity_ah=10.0)
     assert present_capacity_ah([one, two, bms], pack) == pytest.approx((4 * 100.0 + 110.0) / 5)

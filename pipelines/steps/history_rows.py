@@ -140,7 +140,7 @@ def _step_rows(vid: str, steps: Steps | None) -> pl.DataFrame:
 def _reading_rows(vehicle: Vehicle, life: Life) -> pl.DataFrame:
     found = life.readings
     in_service = int(np.datetime64(vehicle.in_service_date, "us").astype(np.int64))
-    numbers = ("soh_frac", "sigma_frac", "capacity_ah", "swing_frac", "temp_c")
+    numbers = ("soh_frac", "sigma_frac", "shared_sigma_frac", "capacity_ah", "swing_frac", "temp_c")
     return pl.DataFrame(
         {
             "vehicle_id": pl.Series([vehicle.vehicle_id] * len(found), dtype=pl.String),
@@ -226,9 +226,9 @@ def load_duty(wh: Warehouse, vehicle: Vehicle, pack: Pack) -> Duty:
 def load_readings(wh: Warehouse, vehicle: Vehicle) -> Readings:
     """Capacity readings of a vehicle in time order."""
     frame = wh.read(
-        "SELECT days_in_service, soh_frac, sigma_frac, bms_reported FROM core_capacity_reading"
+        "SELECT days_in_service, soh_frac, sigma_frac, shared_sigma_frac, bms_reported FROM core_capacity_reading"
         " WHERE vehicle_id = ? AND NOT soc_inferred ORDER BY time_utc, method",
         [vehicle.vehicle_id],
     )
-    days, soh, sigma = (frame.get_column(n).to_numpy() for n in ("days_in_service", "soh_frac", "sigma_frac"))
-    return Readings(days, soh, sigma, frame.get_column("bms_reported").to_numpy())
+    names = ("days_in_service", "soh_frac", "sigma_frac", "shared_sigma_frac", "bms_reported")
+    return Readings(*(frame.get_column(n).to_numpy() for n in names))

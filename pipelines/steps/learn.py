@@ -207,9 +207,7 @@ def load_history(wh: Warehouse, vehicle: Vehicle, laws: Sequence[Law], as_of: da
 
 def _until(readings: Readings, days: float) -> Readings:
     keep = (readings.days >= 0.0) & (readings.days <= days)
-    return Readings(
-        readings.days[keep], readings.soh_frac[keep], readings.sigma_frac[keep], readings.bms_reported[keep]
-    )
+    return Readings(*(getattr(readings, name)[keep] for name in Readings.__dataclass_fields__))
 
 
 def _duty_features(wh: Warehouse, vehicle_id: str, as_of: date) -> dict[str, float]:
