@@ -1,4 +1,4 @@
--- Sessions have a known kind, end after they start, energies that are not negative and a SOC within 0 and 1;
+-- Sessions have a known kind, end after they start, energies that are not negative and a SOC within 0 and 1.
 -- an inferred drive longer than a minute averages at most 150 km/h and 150 kW.
 SELECT vehicle_id, session_id, kind, start_utc, end_utc
 FROM core_session
