@@ -14,6 +14,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from models.ocv import OcvCurve as OcvCurve
+
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
@@ -54,39 +56,6 @@ class Estimate:
     def includes_zero(self) -> bool:
         """Whether the interval contains zero (then a difference is "no clear difference")."""
         return self.low <= 0 <= self.high
-
-
-@dataclass(frozen=True, eq=False)
-class OcvCurve:
-    """Open-circuit voltage of one cell against its state of charge.
-
-    Parameters
-    ----------
-    cell_soc_frac
-        Increasing, 0 to 1 between the cell's voltage limits, shape (n,). [1]
-    ocv_v
-        Non-decreasing, shape (n,). [V]
-    source
-        Where the curve comes from.
-    """
-
-    cell_soc_frac: FloatArray
-    ocv_v: FloatArray
-    source: str
-
-    def voltage_v(self, cell_soc_frac: FloatArray | float) -> FloatArray:
-        """Open-circuit voltage [V]; states of charge outside 0..1 are clipped."""
-        return np.asarray(np.interp(cell_soc_frac, self.cell_soc_frac, self.ocv_v))
-
-    def soc(self, ocv_v: FloatArray | float) -> FloatArray:
-        """State of charge [1] at an open-circuit voltage; clipped to 0..1."""
-        return np.asarray(np.interp(ocv_v, self.ocv_v, self.cell_soc_frac))
-
-    def slope_v(self, cell_soc_frac: FloatArray | float) -> FloatArray:
-        """dOCV/dSOC [V] by a central difference of 0.01: small means that a voltage tells little."""
-        x = np.asarray(cell_soc_frac, dtype=float)
-        hi, lo = np.minimum(x + 0.005, 1.0), np.maximum(x - 0.005, 0.0)
-        return (self.voltage_v(hi) - self.voltage_v(lo)) / (hi - lo)
 
 
 @dataclass(frozen=True, eq=False)
@@ -290,11 +259,9 @@ class Duty:
 
     def __post_init__(self) -> None:
         n = self.temp_c.shape[0]
-        if self.cell_soc_frac.shape != (n + 1,) or self.current_a.shape != (n, len(Use)) or self.filled.shape != (n,):
-            raise ValueError(
-                f"Duty needs cell_soc_frac (n+1,), temp_c (n,), current_a (n, {len(Use)}) and filled (n,); got "
-                f"{self.cell_soc_frac.shape}, {self.temp_c.shape}, {self.current_a.shape}, {self.filled.shape}."
-            )
+        got = (self.cell_soc_frac.shape, self.current_a.shape, self.filled.shape)
+        if got != ((n + 1,), (n, len(Use)), (n,)):
+            raise ValueError(f"Duty needs cell_soc_frac (n+1,), current_a (n, {len(Use)}) and filled (n,); got {got}.")
 
     @property
     def steps(self) -> int:
@@ -373,7 +340,7 @@ class Readings:
     soh_frac, sigma_frac
         Present capacity over capacity as new and its standard deviation, shape (n,). [1]
     shared_sigma_frac
-        Part of ``sigma_frac`` that all readings of the vehicle by the same method share, shape (n,). [1]
+        Part of it that all readings of the vehicle by the same method share, shape (n,). [1]
     bms_reported
         Whether the reading only repeats the BMS's own constant, shape (n,).
     """
@@ -392,8 +359,7 @@ class Readings:
     @property
     def anchored_offset_sigma(self) -> float:
         """Standard deviation of the error that all anchored readings share: mean over them, 0 without any. [1]"""
-        shared = self.shared_sigma_frac[~self.bms_reported]
-        return float(np.mean(shared)) if shared.shape[0] else 0.0
+        return float(np.mean(self.shared_sigma_frac[~self.bms_reported])) if not self.bms_reported.all() else 0.0
 
 
 @dataclass(frozen=True, eq=False)

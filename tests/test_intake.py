@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -368,13 +367,6 @@ def test_killed_in_the_middle_and_done_again(tmp_path: Path) -> None:
     with open_warehouse(home.home) as wh:
         assert failed(wh) == []
         assert [wh.samples(v).height for v in wh.vehicles_with("samples")] == [30] * 4
-
-
-def test_json_shape_of_a_result() -> None:
-    assert json.loads(json.dumps(vars(FileResult("a", "b", "loaded", 1, 1, 0, 0)))) | {"error": None} == {
-        "path": "a", "sha256": "b", "status": "loaded", "rows_read": 1, "rows_loaded": 1, "rows_rejected": 0,
-        "rows_duplicate": 0, "error": None, "note": "",
-    }  # fmt: skip
 
 
 @pytest.mark.data

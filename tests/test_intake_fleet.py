@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pipelines.steps.intake import ingest, propose_fleet, register_fleet
 from warehouse.checks import run_checks
 from warehouse.fleetfile import odometer_readings
 from warehouse.fleetrow import COLUMNS
+from warehouse.intake import FileResult
 from warehouse.keys import hash_id
 from warehouse.store import WarehouseError, open_warehouse
 
@@ -174,3 +176,10 @@ def test_a_proposal_is_registered_as_it_is_and_says_that_all_is_assumed(tmp_path
     assert set(row) - kept <= {*row["assumed"], "home_id"}
     with pytest.raises(WarehouseError, match="holds no vehicles"):
         propose_fleet(home, log, "konstanz_hourly")
+
+
+def test_json_shape_of_a_result() -> None:
+    assert json.loads(json.dumps(vars(FileResult("a", "b", "loaded", 1, 1, 0, 0)))) | {"error": None} == {
+        "path": "a", "sha256": "b", "status": "loaded", "rows_read": 1, "rows_loaded": 1, "rows_rejected": 0,
+        "rows_duplicate": 0, "error": None, "note": "",
+    }  # fmt: skip
