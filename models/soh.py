@@ -282,7 +282,6 @@ def bms_readings(samples: Samples, runs: Runs, integral: Integral, pack: Pack, r
             random / usable_ah,
             offset / float(dz.sum()) / usable_ah,
             temp_sigma * capacity / usable_ah,
-            rule("capacity", "bms_drift_frac"),
         )
         gain = rule("capacity", "current_gain_sigma_frac") * capacity / usable_ah
         shared = float(np.hypot(gain, rule("capacity", "bms_scatter_frac")))

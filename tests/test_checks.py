@@ -54,6 +54,10 @@ BROKEN: dict[str, tuple[str, dict[str, Any]]] = {
         {"vehicle_id": "v", "policy_id": "p", "cap": "3 kW", "cap_changed_days_frac": 0.0, "recommended": True},
     ),
     "baseline_is_zero": ("out_forecast", GOOD_FORECAST | {"policy_id": "no_export_smart", "diff_p90_pp": 0.5}),
+    "baseline_exports_nothing": (
+        "out_policy",
+        {"vehicle_id": "v", "policy_id": "no_export_smart", "export_kwh_per_year": 5.0, "recommended": True},
+    ),
     "one_recommendation": ("out_policy", {"vehicle_id": "v", "recommended": False}),
     "homes_known": ("core_vehicle", {"vehicle_id": "v0123456789ab", "home_id": "h"}),
     "no_personal_text": ("raw_reject", {"raw_text": "1;WVWZZZE1ZMP012345;2"}),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -25,6 +25,7 @@ from models.laws.registry import laws_for
 from models.learned.conformal import HORIZON_EDGES_DAYS
 from models.learned.residual import ResidualModel, feature_row, fit_residual, residual_terms
 from models.packs import pack_of
+from models.parameters import entry
 from pipelines.settings import Settings
 from pipelines.steps.fleet import load_vehicles
 from pipelines.steps.history import load_duty, load_readings
@@ -201,6 +202,8 @@ def load_history(wh: Warehouse, vehicle: Vehicle, laws: Sequence[Law], as_of: da
         exposures[law.law_id], period_days = monthly(daily, 0)
         outside[law.law_id] = float(frame["outside_frac"][0]) if frame.height else 0.0
     readings = _until(load_readings(wh, vehicle), float(life))
+    common = entry("ensemble", "fleet", wh.home).number("shared_reading_share") * readings.shared_sigma_frac
+    readings = replace(readings, shared_sigma_frac=common)
     history = History(vehicle.vehicle_id, vehicle.cohort_id, period_days, exposures, readings, share)
     return history, outside
 
