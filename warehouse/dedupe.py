@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from warehouse.raw import KIND_RULES, RAW_SCHEMAS
+from warehouse.raw import KIND_RULES, RAW_SCHEMAS, read_part
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,12 +70,13 @@ def _existing(wh: Warehouse, kind: str, frame: pl.DataFrame) -> pl.DataFrame:
     )
     if not paths:
         return pl.DataFrame(schema=RAW_SCHEMAS[kind]).drop("line")
-    return pl.concat([_overlap(wh.home / row[0], rule.owner, owners, rule.time, first, last) for row in paths])
+    return pl.concat([_overlap(wh.home / row[0], kind, owners, first, last) for row in paths])
 
 
-def _overlap(path: Path, owner: str, owners: list[str], time: str, first: Any, last: Any) -> pl.DataFrame:
-    frame = pl.read_parquet(path).drop("line")
-    return frame.filter(pl.col(owner).is_in(owners) & pl.col(time).is_between(first, last))
+def _overlap(path: Path, kind: str, owners: list[str], first: Any, last: Any) -> pl.DataFrame:
+    rule = KIND_RULES[kind]
+    frame = read_part(path, kind).drop("line")
+    return frame.filter(pl.col(rule.owner).is_in(owners) & pl.col(rule.time).is_between(first, last))
 
 
 def _plain_marks(frame: pl.DataFrame, existing: pl.DataFrame, kind: str) -> tuple[pl.Series, pl.Series]:
@@ -110,11 +111,11 @@ def _session_marks(frame: pl.DataFrame, existing: pl.DataFrame) -> tuple[pl.Seri
         again = both.filter(both.is_duplicated()).unique()
         seen: dict[tuple[Any, ...], list[tuple[Any, tuple[Any, ...]]]] = {}
         for row in existing.join(again, on=key, how="semi").select(*key, "session_ref", *values).iter_rows():
-            seen.setdefault(row[:3], []).append((row[3], row[4:]))
+            seen.setdefault(row[:4], []).append((row[4], row[5:]))
         numbered = frame.with_row_index("_i").join(again, on=key, how="semi", maintain_order="left")
         for index, *row in numbered.select("_i", *key, "session_ref", *values).iter_rows():
-            before = seen.setdefault(tuple(row[:3]), [])
-            ref, content = row[3], tuple(row[4:])
+            before = seen.setdefault(tuple(row[:4]), [])
+            ref, content = row[4], tuple(row[5:])
             same_name = [c for r, c in before if r == ref]
             closed = [c for c in same_name if c[0] is not None]
             if any(c == content for _, c in before) or (closed and content[0] is None):

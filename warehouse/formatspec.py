@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from warehouse.raw import RAW_SCHEMAS, SESSION_KINDS, STATES
 
 # Columns the reader makes itself; a format never names them.
-_MADE = {"line", "flags", "flag", "typical_year"}
+_MADE = {"line", "flags", "flag", "typical_year", "logger"}
 _NEEDED: dict[str, tuple[str, ...]] = {
     "samples": ("vehicle_id",),
     "sessions": ("vehicle_id", "kind", "start_utc"),
@@ -210,6 +210,8 @@ class FormatSpec(_Strict):
     kind: Literal["samples", "sessions", "home", "price", "air"]
     source: str = ""
     notes: str = ""
+    reader: str = "table"
+    logger: Literal["car", "charger"] = "car"
     flags: tuple[str, ...] = ()
     personal: tuple[str, ...] = ()
     file: FileSpec = FileSpec()

@@ -175,9 +175,10 @@ def _door(wh: Warehouse, path: Path, spec: FormatSpec, table: TableResult) -> _T
     sorted_rows = sort_out(wh, spec.kind, rows)
     lines = sorted_rows.conflict_lines
     if lines.len():
+        named = " and ".join(name for name in KIND_RULES[spec.kind].key if name != "logger")
         conflicts = table.texts(lines).with_columns(
             pl.lit("conflict").alias("reason"),
-            pl.lit(f"the same {' and '.join(KIND_RULES[spec.kind].key)} is there with other values").alias("detail"),
+            pl.lit(f"the same {named} is there with other values").alias("detail"),
         )
         rejects = pl.concat([rejects, conflicts.select(rejects.columns)]).sort("line")
     name = path.name

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from warehouse.store import Warehouse
 
 _T, _F, _S, _B, _L, _I = pl.Datetime("us"), pl.Float64(), pl.String(), pl.Boolean(), pl.List(pl.String()), pl.Int64()
 
-# Columns of the parts, exactly these. Current and power are positive when charging the battery.
+# Columns of the parts, exactly these. Current and power are positive when charging the battery; registers are lifetime
+# counters of the charger's meter as it showed them; `logger` says who logged (LOGGERS), `flag` names the rules of
+# warehouse/rules.toml that touched the row, separated by spaces.
 RAW_SCHEMAS: dict[str, dict[str, pl.DataType]] = {
     "samples": {
         "vehicle_id": _S,
@@ -26,10 +30,16 @@ RAW_SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "ambient_c": _F,
         "power_kw": _F,
         "odometer_km": _F,
+        "soh_frac": _F,
+        "energy_in_register_kwh": _F,
+        "energy_out_register_kwh": _F,
+        "logger": _S,
+        "flag": _S,
         "line": _I,
     },
     "sessions": {
         "vehicle_id": _S,
+        "logger": _S,
         "session_ref": _S,
         "kind": _S,
         "start_utc": _T,
@@ -59,8 +69,8 @@ class Kind:
 
 
 KIND_RULES: dict[str, Kind] = {
-    "samples": Kind("vehicle_id", ("vehicle_id", "time_utc"), "time_utc", None),
-    "sessions": Kind("vehicle_id", ("vehicle_id", "start_utc", "kind"), "start_utc", None),
+    "samples": Kind("vehicle_id", ("vehicle_id", "time_utc", "logger"), "time_utc", None),
+    "sessions": Kind("vehicle_id", ("vehicle_id", "start_utc", "kind", "logger"), "start_utc", None),
     "home": Kind("load_series_id", ("load_series_id", "time_utc"), "time_utc", "core_home_hour"),
     "price": Kind("price_series_id", ("price_series_id", "time_utc"), "time_utc", "core_price_hour"),
     "air": Kind("air_series_id", ("air_series_id", "time_utc"), "time_utc", "core_air_hour"),
@@ -74,6 +84,9 @@ LIMITS: dict[str, tuple[float, float, str]] = {
     "ambient_c": (-60.0, 65.0, "degC"),
     "power_kw": (-500.0, 500.0, "kW"),
     "odometer_km": (0.0, 3_000_000.0, "km"),
+    "soh_frac": (0.0, 1.1, "as a fraction"),
+    "energy_in_register_kwh": (0.0, 1e9, "kWh"),
+    "energy_out_register_kwh": (0.0, 1e9, "kWh"),
     "energy_in_meter_kwh": (0.0, 1000.0, "kWh"),
     "energy_out_meter_kwh": (0.0, 1000.0, "kWh"),
     "soc_start_frac": (0.0, 1.0, "as a fraction"),
@@ -87,7 +100,16 @@ FIRST_YEAR, LAST_YEAR = 2000, 2099
 # A sample or session farther than this from the median of its file has a clock that was never set (or a century on).
 MAX_YEARS_FROM_MEDIAN = 10
 STATES = ("drive", "charge", "export", "rest")
+LOGGERS = ("car", "charger")
 SESSION_KINDS = ("plugin", "charge", "export", "drive")
+
+
+def read_part(path: Path, kind: str) -> pl.DataFrame:
+    """Rows of a part; columns that it was written without (an earlier release) are empty, the logger a car."""
+    frame = pl.read_parquet(path)
+    schema = RAW_SCHEMAS[kind]
+    new = [pl.lit("car" if n == "logger" else None, t).alias(n) for n, t in schema.items() if n not in frame.columns]
+    return frame.with_columns(new).select(schema.keys()) if new else frame
 
 
 def series_rows(kind: str, raw: pl.DataFrame) -> pl.DataFrame:

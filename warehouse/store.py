@@ -203,23 +203,23 @@ class Warehouse:
 
     def samples(self, vehicle_id: str) -> pl.DataFrame:
         """Accepted samples of a vehicle in time order, one a time (columns as in raw parts; maybe empty)."""
-        from warehouse.raw import RAW_SCHEMAS  # raw knows the store only as a type
+        from warehouse.raw import RAW_SCHEMAS, read_part  # raw knows the store only as a type
 
         paths = self.parts("samples", vehicle_id)
         if not paths:
             return pl.DataFrame(schema=RAW_SCHEMAS["samples"])
-        frames = [pl.read_parquet(p).filter(pl.col("vehicle_id") == vehicle_id) for p in paths]
+        frames = [read_part(p, "samples").filter(pl.col("vehicle_id") == vehicle_id) for p in paths]
         frame = pl.concat(frames).sort("time_utc", maintain_order=True)
         return frame.unique(subset="time_utc", keep="first", maintain_order=True)
 
     def sessions(self, vehicle_id: str) -> pl.DataFrame:
         """Logged sessions of a vehicle by start and kind; a session logged open and later closed appears closed."""
-        from warehouse.raw import RAW_SCHEMAS
+        from warehouse.raw import RAW_SCHEMAS, read_part
 
         paths = self.parts("sessions", vehicle_id)
         if not paths:
             return pl.DataFrame(schema=RAW_SCHEMAS["sessions"])
-        frames = [pl.read_parquet(p).filter(pl.col("vehicle_id") == vehicle_id) for p in paths]
+        frames = [read_part(p, "sessions").filter(pl.col("vehicle_id") == vehicle_id) for p in paths]
         frame = pl.concat(frames).with_columns(pl.col("end_utc").is_null().alias("_open"))
         frame = frame.sort("start_utc", "kind", "session_ref", "_open", maintain_order=True)
         key = ["start_utc", "kind", "session_ref"]

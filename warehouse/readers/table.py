@@ -16,6 +16,7 @@ import polars as pl
 from warehouse.keys import MASK
 from warehouse.raw import KIND_RULES, LIMITS, RAW_SCHEMAS, SESSION_KINDS, STATES
 from warehouse.readers import source
+from warehouse.readers.batch import REJECTS
 from warehouse.readers.cells import (
     Refusals,
     as_boolean,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from warehouse.formatspec import ColumnSpec, FormatSpec
 
-REJECTS = {"line": pl.Int64(), "reason": pl.String(), "detail": pl.String(), "raw_text": pl.String()}
 _US = pl.Datetime("us")
 _MAX_RAW_TEXT = 500
 
@@ -186,6 +186,8 @@ def _frame(
     if "flag" in schema and flags:
         listed = joined.select(pl.concat_str(pl.all(), separator=" ", ignore_nulls=True)).to_series()
         out["flag"] = listed.set(listed == "", None)
+    if "logger" in schema:
+        out["logger"] = pl.Series([spec.logger], dtype=pl.String).new_from_index(0, n)
     if "typical_year" in schema:
         out["typical_year"] = pl.Series([spec.typical is not None]).new_from_index(0, n)
     columns = [
