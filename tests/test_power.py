@@ -61,6 +61,15 @@ def test_graphite_potential_golden() -> None:
     assert graphite_potential_v(np.array([0.5, 1.0])) == pytest.approx([0.1231, 0.0867], abs=2e-3)
 
 
+def test_pouch_cell_b1_golden() -> None:
+    """At 35 degC, the source's reference temperature, nothing but the anode's potential and the depth is left."""
+    law = power_law("nmc_b1_2023")
+    hot, half = np.array([308.15]), np.array([0.5])
+    stored = 36.2 * 1e4**-0.708 * np.exp(-4.4 * np.cbrt(graphite_potential_v(half) / 0.123))
+    assert law.calendar(hot, half, half) == pytest.approx(stored, rel=1e-12)
+    assert law.cycling(half, half, np.ones(1), hot) == pytest.approx(0.844 * 1e5**-0.467 * 0.25**0.458, rel=1e-12)
+
+
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.law_id)
 def test_varying_conditions_match_inversion(law) -> None:
     """z is exact: stepping y through its own inverse with the day's k gives the same loss."""

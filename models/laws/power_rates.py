@@ -63,12 +63,12 @@ def voltage_arrhenius(entry: Entry) -> CalendarRate:
 
 
 def anode_potential(entry: Entry) -> CalendarRate:
-    """Calendar: k = a exp(-b (Ua/0.123)^(1/3) / TN^3), TN = T / 328.15 K, days counted in units of 1e4."""
+    """Calendar: k = a exp(-b (Ua/0.123)^(1/3) / TN^3), TN = T / 308.15 K, days counted in units of 1e4."""
     a, b, p = (entry.number(n) for n in ("calendar_prefactor", "calendar_potential", "calendar_exponent"))
 
     def rate(temp_k: FloatArray, soc: FloatArray, volt: FloatArray) -> FloatArray:
         ua = graphite_potential_v(soc) / 0.123
-        return a * 1e4**-p * np.exp(-b * np.cbrt(ua) / (temp_k / 328.15) ** 3)
+        return a * 1e4**-p * np.exp(-b * np.cbrt(ua) / (temp_k / 308.15) ** 3)
 
     return rate
 
@@ -96,11 +96,11 @@ def voltage_depth(entry: Entry) -> CyclingRate:
 
 
 def depth_temperature_rate(entry: Entry) -> CyclingRate:
-    """Cycling: k = a (DOD^2 TN^3 C^0.5)^b, TN = T / 328.15 K, full cycles counted in units of 1e5."""
+    """Cycling: k = a (DOD^2 TN^3 C^0.5)^b, TN = T / 308.15 K, full cycles counted in units of 1e5."""
     a, b, p = (entry.number(f"cycling_{x}") for x in ("prefactor", "stress_exponent", "exponent"))
 
     def rate(depth: FloatArray, volt: FloatArray, c_rate: FloatArray, temp_k: FloatArray) -> FloatArray:
-        return a * 1e5**-p * np.power(depth**2 * (temp_k / 328.15) ** 3 * np.sqrt(c_rate), b)
+        return a * 1e5**-p * np.power(depth**2 * (temp_k / 308.15) ** 3 * np.sqrt(c_rate), b)
 
     return rate
 
