@@ -9,6 +9,7 @@ from reports import text as t
 from reports.blocks import Detail, Page, Section, Table, plain_table
 from reports.driver_basis import law_errors, stands_aside
 from reports.fleet import footer, nav, notices
+from reports.law_pages import cards_section
 from reports.policies_view import label_of
 from reports.rows_fleet import FleetData
 
@@ -24,6 +25,7 @@ def models_page(data: FleetData) -> Page:
         headline="How wrong the models have been",
         lead="Measured errors of every law, what the readings taught them, and where they disagree.",
         sections=(
+            cards_section(data),
             _error_section(data),
             _fit_section(data),
             _member_section(data),

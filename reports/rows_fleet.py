@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from models.domain import Policy
+from models.law_card import LawCard
 from reports.rows import ConformanceRow, FitRow, ResidualRow, VehicleData
 
 
@@ -134,6 +135,7 @@ class FleetData:
     residuals: tuple[ResidualRow, ...] = ()
     law_labels: dict[str, str] = field(default_factory=dict)
     contract_labels: dict[str, str] = field(default_factory=dict)
+    cards: tuple[LawCard, ...] = ()
     unregistered: int = 0
     soc_inferred_sessions: int = 0
     sessions: int = 0

@@ -20,6 +20,7 @@ from models.parameters import Entry, entry
 
 _VERSION = 1
 _KELVIN = 273.15
+_EDGE = 1e-9  # a condition on the edge of a range is within it, whatever rounding says
 EXPOSURE_NAMES = ("calendar_z", "cycling_z", "days", "full_cycles")
 MULTIPLIER_NAMES = ("calendar", "cycling")
 
@@ -243,7 +244,7 @@ class PowerLaw:
         if total == 0:
             return dict.fromkeys(variables, 0.0), 0.0, 0.0
         masks = {
-            name: (x < self.ranges[name][0]) | (x > self.ranges[name][1])
+            name: (x < self.ranges[name][0] - _EDGE) | (x > self.ranges[name][1] + _EDGE)
             for name, x in variables.items()
             if name in self.ranges
         }

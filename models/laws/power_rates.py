@@ -138,3 +138,17 @@ def _form(forms: dict[str, Callable[[Entry], _F]], entry: Entry, key: str) -> Ca
             f"{entry.file}: [{entry.entry_id}.{key}] must be one of {', '.join(sorted(forms))}, got '{name}'."
         )
     return forms[name]
+
+
+def equations(entry: Entry) -> tuple[str, str]:
+    """Equations of an entry's two rates, as the first lines of their functions state them, and how they add up.
+
+    Raises
+    ------
+    ParameterError
+        There is no such form.
+    """
+    forms = (_form(_CALENDAR, entry, "calendar_form"), _form(_CYCLING, entry, "cycling_form"))
+    p = [f"{entry.number(f'{name}_exponent'):g}" for name in ("calendar", "cycling")]
+    said = [(form.__doc__ or "").partition("\n")[0].rstrip(".") for form in forms]
+    return f"{said[0]}; loss = k t^{p[0]}", f"{said[1]}; loss = k (full cycles)^{p[1]}"

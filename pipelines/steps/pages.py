@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from models.domain import Contract, Home, Policy, Vehicle
+from models.law_card import law_cards
 from models.laws.registry import laws_for
 from models.packs import pack_of
 from models.parameters import ParameterError, entry, load
@@ -17,7 +18,7 @@ from models.policies import policies as known_policies
 from models.warranty import contract_of
 from pipelines.settings import Settings
 from pipelines.steps.fleet import load_homes, load_vehicles
-from reports import driver, fleet, fleet_data, fleet_models
+from reports import driver, fleet, fleet_data, fleet_models, law_pages
 from reports.render import MAX_DRIVER_BYTES, PageError, page_name, render_page
 from reports.rows import (
     ConformanceRow,
@@ -77,6 +78,8 @@ def page_bytes(wh: Warehouse, settings: Settings) -> Iterator[tuple[str, bytes]]
     yield "fleet/index.html", render_page(fleet.index_page(data))
     yield "fleet/vehicles.html", render_page(fleet.vehicles_page(data))
     yield "fleet/models.html", render_page(fleet_models.models_page(data))
+    for card in data.cards:
+        yield f"fleet/{law_pages.card_name(card.law_id)}", render_page(law_pages.card_page(card, data))
     yield "fleet/data.html", render_page(fleet_data.data_page(data))
     yield "fleet/dictionary.html", render_page(fleet_data.dictionary_page(dictionary(wh)))
 
@@ -265,6 +268,7 @@ def load_fleet(wh: Warehouse, settings: Settings) -> FleetData:
         residuals=residuals,
         law_labels={k: x for cell in sorted(labels) for k, x in labels[cell].items()},
         contract_labels=contracts,
+        cards=law_cards(home),
         unregistered=len(with_logs - known),
         soc_inferred_sessions=sum(s.soc_inferred for s in sessions.values()),
         sessions=sum(s.total for s in sessions.values()),

@@ -1,0 +1,102 @@
+"""What there is to say of one law: equation, source, tested range, parameters, limits, and how wrong it has been."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.law_tests import LawEvidence, law_evidence
+from models.laws import power_rates
+from models.laws.base import Law
+from models.laws.registry import laws_for
+from models.laws.sei import parameters_id
+from models.parameters import Entry, Parameter, entry, load
+
+CARDS = "law_cards"
+_WORDS = ("label", "limits", "calendar_form", "cycling_form", "chemistry")
+
+
+@dataclass(frozen=True)
+class LawCard:
+    """A law for a page.
+
+    Parameters
+    ----------
+    law_id, label, chemistry
+        As in the registry; a law that serves more than one cell has one card (no chemistry, if it serves several).
+    cells
+        Entries of ``cells.toml`` whose ensemble it belongs to.
+    equation
+        One line a term.
+    source
+        Where equation and numbers come from.
+    ranges
+        Variable -> lowest and highest value the law was found at.
+    limits
+        Where it fails, in words.
+    parameters
+        All its numbers with unit, source and standing, by the name of the set they belong to.
+    evidence
+        Errors on ageing tests; None where it was never held against one.
+    """
+
+    law_id: str
+    label: str
+    chemistry: str
+    cells: tuple[str, ...]
+    equation: tuple[str, ...]
+    source: str
+    ranges: tuple[tuple[str, float, float], ...]
+    limits: str
+    parameters: tuple[tuple[str, tuple[Parameter, ...]], ...]
+    evidence: LawEvidence | None = None
+
+
+def law_cards(home: Path | None = None) -> tuple[LawCard, ...]:
+    """Cards of all laws that speak for any cell, sorted by name.
+
+    Raises
+    ------
+    ParameterError
+        A law has neither an equation of its own nor one in ``law_cards.toml``.
+    """
+    cells: dict[str, list[str]] = {}
+    first: dict[str, tuple[str, Law]] = {}
+    for cell_id in sorted(load("cells", home)):
+        for law in laws_for(cell_id, home):
+            cells.setdefault(law.law_id, []).append(cell_id)
+            first.setdefault(law.law_id, (cell_id, law))
+    return tuple(_card(law, cell, tuple(cells[law_id]), home) for law_id, (cell, law) in sorted(first.items()))
+
+
+def _card(law: Law, cell_id: str, cells: tuple[str, ...], home: Path | None) -> LawCard:
+    power = load("laws_power", home).get(law.law_id)
+    if power is not None:
+        numbers, limits, source = {law.law_id: power}, power.text("limits"), law.source
+        equation = power_rates.equations(power)
+    else:
+        words = entry(CARDS, law.law_id, home)
+        sets = dict.fromkeys(entry("cells", c, home).text("parameter_set") for c in cells)
+        numbers = {s: entry("laws", parameters_id(law.law_id, s), home) for s in sets}
+        limits, source, equation = words.text("limits"), words["equation"].source, (words.text("equation"),)
+    return LawCard(
+        law.law_id,
+        law.label,
+        law.chemistry if power is not None else "",
+        cells,
+        equation,
+        source,
+        _ranges(next(iter(numbers.values()))),
+        limits,
+        tuple((name, _shown(e)) for name, e in numbers.items()),
+        law_evidence(law.law_id, home),
+    )
+
+
+def _shown(e: Entry) -> tuple[Parameter, ...]:
+    return tuple(p for n, p in e.parameters.items() if n not in _WORDS and not n.startswith("valid_"))
+
+
+def _ranges(e: Entry) -> tuple[tuple[str, float, float], ...]:
+    found = ((n.removeprefix("valid_"), p.value) for n, p in sorted(e.parameters.items()) if n.startswith("valid_"))
+    return tuple((name, float(low), float(high)) for name, (low, high) in found)

@@ -1,0 +1,115 @@
+"""Model cards: every law has one, its errors on ageing tests are those of the law, and the page says them."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.domain import Use
+from models.law_card import law_cards
+from models.law_tests import Condition, cell_pack, law_evidence, predict_test, steady_duty
+from models.laws.registry import get, laws_for
+from models.parameters import load
+from reports import law_pages
+from reports.fleet_models import models_page
+from reports.render import render_page
+
+ROOT = Path(__file__).resolve().parents[1]
+TESTS = ROOT.parent / "shared" / "data" / "ageing"
+
+
+def test_every_law_of_every_cell_has_a_card():
+    wanted = {law.law_id for cell_id in load("cells") for law in laws_for(cell_id)}
+    cards = {card.law_id: card for card in law_cards()}
+    assert set(cards) == wanted
+    for card in cards.values():
+        assert all(card.equation) and card.source and card.limits, card.law_id
+        assert card.ranges and all(low < high for _, low, high in card.ranges), card.law_id
+        assert all(p.source and p.unit for _, found in card.parameters for p in found), card.law_id
+        if card.chemistry == "lfp":  # the chemistry whose tests are at hand
+            assert card.evidence is not None and len(card.evidence.tests) == 26
+
+
+@given(
+    depth=st.floats(0.05, 1.0),
+    place=st.floats(0.0, 1.0),
+    charge=st.floats(0.2, 2.0),
+    discharge=st.floats(0.2, 2.0),
+)
+@settings(max_examples=30, deadline=None)
+def test_duty_of_a_test_turns_over_what_its_conditions_say(depth: float, place: float, charge: float, discharge: float):
+    pack = cell_pack("lfp_prada2013")
+    mean = depth / 2 + place * (1 - depth)
+    duty = steady_duty(Condition(25.0, mean, depth, charge, discharge), pack)
+    soc = duty.cell_soc_frac
+    assert soc.min() >= -1e-9 and soc.max() <= 1 + 1e-9
+    moved = duty.current_a.sum(axis=1) * duty.step_hours / pack.capacity_ah
+    assert np.allclose(moved, np.diff(soc), atol=1e-12)
+    assert np.ptp(soc) == pytest.approx(depth, rel=1e-6)
+    minutes = [max(1, round(60 * depth / rate)) for rate in (charge, discharge)]
+    cycles = np.abs(np.diff(soc)).sum() / 2 / depth
+    assert cycles == pytest.approx(duty.steps / sum(minutes), rel=0.02)
+    assert duty.current_a[:, Use.CHARGE].min() >= 0 >= duty.current_a[:, Use.DRIVE].max()
+
+
+def test_storage_prediction_is_the_laws_own_projection():
+    law, pack = get("lfp_sony_own", "lfp_prada2013"), cell_pack("lfp_prada2013")
+    at = predict_test(law, pack, Condition(40.0, 0.5), np.array([100.0, 400.0]), np.zeros(2))
+    e = load("laws_power")["lfp_sony_own"]
+    k = e.number("calendar_k25") * np.exp(
+        -e.number("calendar_activation_j_per_mol") / 8.314462618 * (1 / 313.15 - 1 / 298.15)
+    )
+    wanted = 1 - k * np.array([100.0, 400.0]) ** e.number("calendar_exponent")
+    assert np.allclose(at.median, wanted, atol=2e-4)
+    assert np.all(at.low < at.median) and np.all(at.median < at.high) and at.outside_frac == 0.0
+    assert predict_test(law, pack, Condition(70.0, 0.5), np.array([100.0]), np.zeros(1)).outside_frac == 1.0
+
+
+def test_a_test_without_rates_is_refused():
+    with pytest.raises(ValueError, match="rates above zero"):
+        steady_duty(Condition(25.0, 0.5, 0.8), cell_pack("lfp_prada2013"))
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_stored_evidence_is_what_the_laws_give_today():
+    """Fails when a law or a parameter changes and ``benchmarks/law_evidence.py --write`` was not run."""
+    if not TESTS.is_dir():
+        pytest.skip("the ageing tests are not beside the checkout (../shared/data/ageing)")
+    spec = importlib.util.spec_from_file_location("law_evidence_bench", ROOT / "benchmarks" / "law_evidence.py")
+    assert spec is not None and spec.loader is not None
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    for law in laws_for("lfp_prada2013"):
+        stored = law_evidence(law.law_id)
+        assert stored is not None
+        rows = bench.read_file(TESTS / bench.FILES["lfp"][0]).rows
+        found = bench.held(law, cell_pack("lfp_prada2013"), rows)
+        n = len(found["error_pp"])
+        assert np.allclose(stored.error_pp[:n], found["error_pp"], atol=0.02), law.law_id
+        assert np.allclose(stored.low_pp[:n], found["low_pp"], atol=0.05), law.law_id
+
+
+def test_pages_say_the_errors_and_link_to_each_other(page_rows: ModuleType):
+    data = replace(page_rows.fleet(), cards=law_cards())
+    listed = render_page(models_page(data)).decode()
+    for card in data.cards:
+        page = render_page(law_pages.card_page(card, data)).decode()
+        assert f'href="{law_pages.card_name(card.law_id)}"' in listed
+        assert card.label in page and 'href="models.html"' in page
+        if card.evidence is not None:
+            assert f"{card.evidence.rmse_pp:.1f} points" in page and "<svg" in page
+        else:
+            assert "No open ageing test" in page
+
+
+def test_an_unsafe_name_of_a_law_makes_no_file():
+    with pytest.raises(ValueError, match="no safe file name"):
+        law_pages.card_name("../x")
