@@ -25,7 +25,8 @@ import numpy as np
 from models.domain import Duty, FloatArray, IntArray, Pack
 from models.laws.base import Projection, RangeCheck
 from models.laws.esoh import EsohTables, capacity_frac, window
-from models.laws.sei_kernel import SeiConstants, daily_growth, run_segment
+from models.laws.sei_daily import daily_growth
+from models.laws.sei_kernel import SeiConstants, run_segment
 from models.laws.sei_project import balance_grid, project_draws
 from models.laws.sei_steps import Steps
 from models.parameters import Entry, entry, load

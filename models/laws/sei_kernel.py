@@ -161,11 +161,10 @@ def substeps(
     n = temp_c.size
     cap = 0
     for i in range(n):
-        cap += (
-            4
-            + 2 * int(abs(cell_soc[i + 1] - cell_soc[i]) / SUBSTEP_SOC)
-            + 2 * int(np.abs(current_c[i]).sum() * step_hours / SUBSTEP_SOC)
-        )
+        moved = 0.0
+        for u in range(current_c.shape[1]):
+            moved += abs(current_c[i, u])
+        cap += 4 + 2 * int(abs(cell_soc[i + 1] - cell_soc[i]) / SUBSTEP_SOC) + 2 * int(moved * step_hours / SUBSTEP_SOC)
     out = np.empty((6, cap))
     m = 0
     for i in range(n):
@@ -194,81 +193,6 @@ def substeps(
                 out[5, m] = i
                 m += 1
     return out[0, :m], out[1, :m], out[2, :m], out[3, :m], out[4, :m], out[5, :m]
-
-
-@njit(cache=True, nogil=True)
-def daily_growth(
-    cell_soc: FloatArray,
-    temp_c: FloatArray,
-    current_c: FloatArray,
-    step_hours: float,
-    steps_per_day: int,
-    windows: FloatArray,
-    nodes: FloatArray,
-    k: SeiConstants,
-    ocp: FloatArray,
-    entropic: FloatArray,
-    exchange: FloatArray,
-) -> FloatArray:
-    """Daily exposures: growth at each (window, node), equivalent full cycles, lithium trapped per unit of wear.
-
-    Parameters
-    ----------
-    windows
-        Anode and cathode stoichiometry at empty and full of each level, shape (w, 4): x_0, x_100, y_0, y_100.
-    nodes
-        Film thicknesses in film units, shape (t,).
-
-    Returns
-    -------
-    ndarray
-        Shape (days, w * t + 1 + w).
-    """
-    hours, rate, temp, soc_0, soc_1, step = substeps(cell_soc, temp_c, current_c, step_hours)
-    days = (temp_c.size + steps_per_day - 1) // steps_per_day
-    n_w, n_t = windows.shape[0], nodes.size
-    out = np.zeros((days, n_w * n_t + 1 + n_w))
-    anode_share = k.anode_ah / k.lithium_ah
-    cathode_share = k.cathode_wear_ratio * k.cathode_ah / k.lithium_ah
-    rest = np.empty(n_w)  # potentials of a parked car at the reference temperature, kept while its SOC stands still
-    warm = np.empty(n_w)
-    share = np.empty(n_t)
-    last = -1.0
-    for i in range(hours.size):
-        row = out[int(step[i]) // steps_per_day]
-        soc, h = 0.5 * (soc_0[i] + soc_1[i]), hours[i]
-        c_rate = rate[i] if abs(rate[i]) > 1e-5 else 0.0
-        terms = step_terms(c_rate, temp[i] + KELVIN, 1.0, k)
-        if c_rate == 0.0 and soc != last:
-            last = soc
-            for w in range(n_w):
-                x = windows[w, 0] + soc * (windows[w, 1] - windows[w, 0])
-                rest[w], warm[w] = table_at(ocp, x), table_at(entropic, x)
-        cycles = 0.5 * abs(rate[i]) * h
-        row[n_w * n_t] += cycles
-        if k.interstitial:
-            for t in range(n_t):
-                share[t] = h * math.exp(-terms[5] * nodes[t]) / nodes[t]
-        for w in range(n_w):
-            if c_rate == 0.0:
-                potential = rest[w] + terms[6] * warm[w]
-            else:
-                x = windows[w, 0] + soc * (windows[w, 1] - windows[w, 0])
-                potential = anode_potential(x, terms, ocp, entropic, exchange)
-            a, b = growth_terms(potential, terms, k.film_potential_v)
-            base = w * n_t
-            if k.interstitial:
-                for t in range(n_t):
-                    row[base + t] += share[t] / b
-            else:
-                for t in range(n_t):
-                    row[base + t] += h / (a + b * nodes[t])
-        if cycles > 0.0:
-            for w in range(n_w):
-                x = windows[w, 0] + soc * (windows[w, 1] - windows[w, 0])
-                y = windows[w, 2] + soc * (windows[w, 3] - windows[w, 2])
-                row[n_w * n_t + 1 + w] += cycles * (anode_share * x + cathode_share * y)
-    return out
 
 
 @njit(cache=True, nogil=True)

@@ -1,0 +1,53 @@
+"""The fast daily kernel of the SEI laws against the plain sum of its growth terms, step by step."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.domain import FloatArray
+from models.laws.sei import SeiLaw, _cached_windows
+from models.laws.sei_daily import daily_growth
+from models.laws.sei_kernel import KELVIN, anode_potential, growth_terms, step_terms, substeps
+
+LAWS = [SeiLaw(cell, law) for cell in ("nmc811_lgm50", "lfp_prada2013") for law in ("sei_ec", "sei_interstitial")]
+
+
+def plain(law: SeiLaw, soc: FloatArray, temp_c: FloatArray, current_c: FloatArray, per_day: int) -> FloatArray:
+    t = law.tables
+    k, ocp, warm, exchange = t.constants, t.esoh.anode_ocp_v, t.entropic_v_per_k, t.exchange_a_m2
+    windows = _cached_windows(law.cell_id, law.law_id, law.home, law.version)[0]
+    n_w, n_t = len(windows), law.nodes.size
+    out = np.zeros((-(-temp_c.size // per_day), n_w * n_t + 1 + n_w))
+    anode, cathode = k.anode_ah / k.lithium_ah, k.cathode_wear_ratio * k.cathode_ah / k.lithium_ah
+    for h, rate, temp, s_0, s_1, step in zip(*substeps(soc, temp_c, current_c, 24 / per_day), strict=True):
+        row, mid = out[int(step) // per_day], 0.5 * (s_0 + s_1)
+        terms = step_terms(rate if abs(rate) > 1e-5 else 0.0, temp + KELVIN, 1.0, k)
+        row[n_w * n_t] += 0.5 * abs(rate) * h
+        for w, (x_0, x_1, y_0, y_1) in enumerate(windows):
+            x, y = x_0 + mid * (x_1 - x_0), y_0 + mid * (y_1 - y_0)
+            a, b = growth_terms(anode_potential(x, terms, ocp, warm, exchange), terms, k.film_potential_v)
+            row[w * n_t : (w + 1) * n_t] += h * np.exp(-terms[5] * law.nodes) / (a + b * law.nodes)
+            row[n_w * n_t + 1 + w] += 0.5 * abs(rate) * h * (anode * x + cathode * y)
+    return out
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: f"{law.cell_id}-{law.law_id}")
+@given(seed=st.integers(0, 10_000), swing_k=st.floats(0.0, 40.0))
+@settings(max_examples=6, deadline=None)
+def test_the_fast_kernel_is_the_plain_sum(law: SeiLaw, seed: int, swing_k: float) -> None:
+    rng = np.random.default_rng(seed)
+    moving = rng.random(60) < 0.4
+    current = np.zeros((60, 4))
+    current[moving, 0] = rng.uniform(-0.6, 0.6, moving.sum())
+    soc = np.clip(0.5 + np.cumsum(np.concatenate([[0.0], 0.2 * current.sum(axis=1)])), 0.0, 1.0)
+    temp_c = 10.0 + swing_k * rng.uniform(-1, 1, 60)
+    t = law.tables
+    windows = _cached_windows(law.cell_id, law.law_id, law.home, law.version)[0]
+    fast = daily_growth(
+        soc, temp_c, current, 1.0, 24, windows, law.nodes, t.constants, t.esoh.anode_ocp_v, t.entropic_v_per_k,
+        t.exchange_a_m2,
+    )  # fmt: skip
+    np.testing.assert_allclose(fast, plain(law, soc, temp_c, current, 24), rtol=2e-8)
