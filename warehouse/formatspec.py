@@ -9,15 +9,29 @@ from __future__ import annotations
 import math
 import tomllib
 import warnings
-import zoneinfo
-from datetime import date, datetime
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from warehouse.formatkeys import (
+    BlankSpec,
+    ElapsedSpec,
+    JsonSpec,
+    LinesSpec,
+    MarkSpec,
+    MeterSpec,
+    OtherName,
+    ProposalSpec,
+    Strict,
+    TypicalSpec,
+    WideSpec,
+    check_pattern,
+    check_zone,
+)
 from warehouse.raw import RAW_SCHEMAS, SESSION_KINDS, STATES
 
 # Columns the reader makes itself; a format never names them.
@@ -37,18 +51,6 @@ class FormatError(ValueError):
     """A format is unknown or its TOML wrong; one sentence naming file and key."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-def _check_zone(zone: str) -> str:
-    try:
-        zoneinfo.ZoneInfo(zone)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"expected an IANA time zone such as 'Europe/Oslo', got '{zone}'") from None
-    return zone
-
-
 def _round_trip(pattern: str) -> bool:
     """Whether a day written by a time pattern is read back as that day (by the reader's own parser)."""
     zone = "UTC" if "%z" in pattern else None
@@ -61,10 +63,10 @@ def _round_trip(pattern: str) -> bool:
     return bool((again.dt.date() == sample.dt.date()).fill_null(value=False)[0])
 
 
-class FileSpec(_Strict):
+class FileSpec(Strict):
     """How the file is written. Compression (gz, zst) is seen from its first bytes."""
 
-    type: Literal["csv", "parquet"] = "csv"
+    type: Literal["csv", "parquet", "auto"] = "csv"  # auto: as the first bytes say
     delimiter: str = ","
     decimal: Literal[".", ","] = "."
     encoding: str = "utf-8"
@@ -86,59 +88,40 @@ class FileSpec(_Strict):
         return value.lower()
 
 
-class SpanSpec(_Strict):
+class SpanSpec(Strict):
     """Clock times before ``until`` (as written in the file) are in another zone."""
 
     until: datetime
     zone: str
     flag: str = "clock_other_zone"
 
-    _zone = field_validator("zone")(_check_zone)
+    _zone = field_validator("zone")(check_zone)
 
 
-class TimeSpec(_Strict):
-    """How times are written: ``iso`` (offset or Z wins over the zone) or a strftime pattern, and the local zone."""
+class TimeSpec(Strict):
+    """How times are written: ``iso`` (offset or Z wins over the zone) or a strftime pattern, and the local zone.
+
+    Format ``epoch``: seconds since 1970 UTC, times ``epoch_unit_seconds``. Key ``epoch`` names a further column of
+    such seconds, which wins where it is filled.
+    """
 
     format: str = "iso"
     zone: str = "UTC"
+    epoch: str | None = None
+    epoch_unit_seconds: float = Field(default=1.0, gt=0)
     spans: tuple[SpanSpec, ...] = ()
 
-    _zone = field_validator("zone")(_check_zone)
+    _zone = field_validator("zone")(check_zone)
 
     @field_validator("format")
     @classmethod
     def _reads_what_it_writes(cls, value: str) -> str:
-        if value != "iso" and not _round_trip(value):
+        if value not in ("iso", "epoch") and not _round_trip(value):
             raise ValueError(f"expected 'iso' or a pattern of date and time such as '%d.%m.%Y %H:%M', got {value!r}")
         return value
 
 
-class ElapsedSpec(_Strict):
-    """Times as seconds since the start of a group (trip): group n starts at base + n * group_days, by assumption."""
-
-    column: str
-    group: str
-    base: datetime
-    group_days: int = Field(default=1, ge=1)
-    unit_seconds: float = Field(default=1.0, gt=0)
-
-
-class TypicalSpec(_Strict):
-    """A typical year without dates: row n is hour n of 2001, in the station's local standard time."""
-
-    start: date = date(2001, 1, 1)
-    rows: int = Field(default=8760, ge=1)
-
-
-class WideSpec(_Strict):
-    """One column a series: its name becomes the series id."""
-
-    owner: Literal["air_series_id"] = "air_series_id"
-    value: Literal["air_temp_c"] = "air_temp_c"
-    ignore: tuple[str, ...] = ()
-
-
-class SessionSpec(_Strict):
+class SessionSpec(Strict):
     """How sessions are given: a column with their length [h] resolves local hours that exist twice."""
 
     duration: str | None = None
@@ -146,11 +129,17 @@ class SessionSpec(_Strict):
     max_days: float = Field(default=366.0, gt=0)
 
 
-class ColumnSpec(_Strict):
+class ColumnSpec(Strict):
     """Where a canonical column comes from: ``from`` (a column) or ``value`` (the same for all rows).
 
     ``value * scale + offset`` is in the unit of the canonical column; rows outside ``min``..``max`` (in that unit) are
     refused. ``subtract`` names columns taken off, ``clip_from`` the least value that is still taken as zero.
+
+    ``or_from``: other names of the column. ``optional``: no column, no value. ``file_name``: without the column, the
+    value is the group of this pattern in the file's name. ``plus``, ``times``: columns added and multiplied;
+    ``mean_with``: columns of which the mean is taken, empty ones apart. ``unknown``: contents that mean "not known";
+    ``unknown_below``, ``unknown_above``: beyond these (in the canonical unit) a value is a known defect of the logger,
+    emptied and flagged, and the rest of the row stays.
     """
 
     from_: str | None = Field(default=None, alias="from")
@@ -164,8 +153,19 @@ class ColumnSpec(_Strict):
     subtract: tuple[str, ...] = ()
     clip_from: float | None = Field(default=None, le=0)
     map: dict[str, str] = Field(default_factory=dict)
+    or_from: tuple[str | OtherName, ...] = ()
+    optional: bool = False
+    file_name: str | None = None
+    plus: tuple[str, ...] = ()
+    times: tuple[str, ...] = ()
+    mean_with: tuple[str, ...] = ()
+    unknown: tuple[str | float, ...] = ()
+    unknown_below: float | None = None
+    unknown_above: float | None = None
 
-    @field_validator("scale", "offset", "min", "max", "clip_from", "value")
+    _pattern = field_validator("file_name")(check_pattern)
+
+    @field_validator("scale", "offset", "min", "max", "clip_from", "value", "unknown_below", "unknown_above")
     @classmethod
     def _finite(cls, value: str | float | bool | None, info: ValidationInfo) -> str | float | bool | None:
         if isinstance(value, float) and not math.isfinite(value):
@@ -176,33 +176,12 @@ class ColumnSpec(_Strict):
 
     @model_validator(mode="after")
     def _one_source(self) -> ColumnSpec:
-        if (self.from_ is None) == (self.value is None):
+        if (self.from_ is None and self.file_name is None) == (self.value is None):
             raise ValueError("expected either 'from' (a column of the file) or 'value' (the same for all rows)")
         return self
 
 
-class ProposalSpec(_Strict):
-    """What ``fleet --propose`` writes for vehicles of this format; every value is an assumption."""
-
-    vehicle_type: str = "assumed_bev_60"
-    market: str = "DE"
-    time_zone: str = "Europe/Berlin"
-    contract_id: str = "common_oem_70"
-    tariff_id: str = "de_fixed"
-    charger_id: str = "v2h_7kw"
-    load_series_id: str = "konstanz"
-    price_series_id: str = "nl_day_ahead"
-    outage_region: str = "de"
-    annual_load_kwh: float = Field(default=3500.0, gt=0)
-    pv_kwp: float = Field(default=0.0, ge=0)
-    bms_version: str = "unknown"
-    mean_air_temp_c: float = 10.0
-    climate: str = "central Europe"
-
-    _zone = field_validator("time_zone")(_check_zone)
-
-
-class FormatSpec(_Strict):
+class FormatSpec(Strict):
     """One log format."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -216,6 +195,11 @@ class FormatSpec(_Strict):
     personal: tuple[str, ...] = ()
     file: FileSpec = FileSpec()
     time: TimeSpec = TimeSpec()
+    json_: JsonSpec = Field(default=JsonSpec(), alias="json")
+    lines: LinesSpec = LinesSpec()
+    blank: tuple[BlankSpec, ...] = ()
+    marks: tuple[MarkSpec, ...] = ()
+    meter: MeterSpec | None = None
     elapsed: ElapsedSpec | None = None
     typical: TypicalSpec | None = None
     wide: WideSpec | None = None
@@ -264,9 +248,9 @@ class FormatSpec(_Strict):
         for column in self.columns.values():
             if column.from_ is not None:
                 names.append(column.from_)
-            names.extend(column.subtract)
+            names += [*column.subtract, *column.plus, *column.times, *column.mean_with]
         if self.elapsed is not None:
-            names += [self.elapsed.column, self.elapsed.group]
+            names += [self.elapsed.column] + ([self.elapsed.group] if self.elapsed.group is not None else [])
         if self.sessions.duration is not None:
             names.append(self.sessions.duration)
         return tuple(dict.fromkeys(names))
@@ -335,6 +319,11 @@ def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
         "file": FileSpec,
         "time": TimeSpec,
         "elapsed": ElapsedSpec,
+        "json": JsonSpec,
+        "lines": LinesSpec,
+        "blank": BlankSpec,
+        "marks": MarkSpec,
+        "meter": MeterSpec,
         "typical": TypicalSpec,
         "wide": WideSpec,
         "sessions": SessionSpec,

@@ -18,8 +18,9 @@ import pyarrow as pa
 from warehouse.dedupe import sort_out
 from warehouse.keys import MASK, KeyFileError, clean_text, demo_files, hash_ids, mask_vins
 from warehouse.raw import KIND_RULES, series_rows
+from warehouse.readers.choose import read_any
 from warehouse.readers.source import EmptyFile, RefusedFile, read_raw, unpack
-from warehouse.readers.table import TableResult, read_table
+from warehouse.readers.table import TableResult
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,7 +80,7 @@ def take_in(wh: Warehouse, path: Path, spec: FormatSpec) -> FileResult:
         demo = demo_files(wh.home)
         if demo is not None and sha256 not in demo:
             raise RefusedFile(DEMO_REFUSAL)
-        table = read_table(unpack(data), spec)
+        table = read_any(unpack(data), spec, path.name)
         taken = _door(wh, path, spec, table)
     except (RefusedFile, KeyFileError) as error:
         return refuse(wh, path, sha256, spec.name, spec.kind, said(error, path))
@@ -225,7 +226,7 @@ def _store(wh: Warehouse, path: Path, sha256: str, spec: FormatSpec, table: Tabl
         sha256=sha256,
         status=LOADED,
         rows_read=table.rows_read,
-        rows_loaded=fresh["line"].n_unique(),
+        rows_loaded=fresh["line"].n_unique() + table.silent,
         rows_rejected=taken.rejects.height,
         rows_duplicate=taken.duplicates,
     )

@@ -17,8 +17,8 @@ import polars as pl
 from warehouse.fleetfile import mean_air_temp_c
 from warehouse.fleetrow import COLUMNS
 from warehouse.raw import KIND_RULES
+from warehouse.readers.choose import read_any
 from warehouse.readers.source import RefusedFile, read_bytes
-from warehouse.readers.table import read_table
 from warehouse.store import WarehouseError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def propose(wh: Warehouse, log: Path, spec: FormatSpec, out: Path) -> Proposal:
     if KIND_RULES[spec.kind].owner != "vehicle_id":
         raise WarehouseError(f"Format {spec.name} holds no vehicles but a series of kind '{spec.kind}'.")
     try:
-        table = read_table(read_bytes(log), spec)
+        table = read_any(read_bytes(log), spec, log.name)
     except RefusedFile as error:
         raise WarehouseError(f"{log}: {error}") from None
     time = KIND_RULES[spec.kind].time

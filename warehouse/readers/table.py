@@ -31,7 +31,7 @@ from warehouse.readers.localtime import settle_by_duration, to_utc
 from warehouse.readers.source import RefusedFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from warehouse.formatspec import ColumnSpec, FormatSpec
 
@@ -47,6 +47,7 @@ class TableResult:
     rejects: pl.DataFrame
     rows_read: int
     texts: Callable[[pl.Series], pl.DataFrame]  # line, raw_text of accepted lines, personal fields masked
+    silent: int = 0  # records that were understood and carry no reading: they count as loaded
 
 
 def read_table(data: bytes, spec: FormatSpec) -> TableResult:
@@ -61,29 +62,29 @@ def read_table(data: bytes, spec: FormatSpec) -> TableResult:
         parquet = source.parquet_file(data)
         frame, read = pl.DataFrame(pl.from_arrow(parquet.read())), parquet.metadata.num_rows
         names = frame.columns
-        _need_columns(names, spec)
+        need_columns(names, spec)
         cells = frame.with_columns(pl.int_range(1, frame.height + 1, dtype=pl.Int64).alias("line"))
         broken = pl.DataFrame(schema=REJECTS)
     else:
         read = source.count_text_records(data, header=spec.file.header is None)
         names, lines = source.text_lines(data, spec.file)
-        _need_columns(names, spec)
-        cells, broken = _split(lines, names, spec)
+        need_columns(names, spec)
+        cells, broken = split_lines(lines, names, spec)
     if spec.typical is not None and cells.height + broken.height != spec.typical.rows:
         raise RefusedFile(f"A typical year has {spec.typical.rows} rows; the file has {cells.height + broken.height}.")
     refusals = Refusals(cells.height)
-    rows = _wide(cells, names, spec, refusals) if spec.wide is not None else _canonical(cells, spec, refusals)
+    rows = wide_rows(cells, names, spec, refusals) if spec.wide is not None else canonical_rows(cells, spec, refusals)
     refused = cells.select("line").with_columns(refusals.reason.alias("reason"), refusals.detail.alias("detail"))
     refused = refused.filter(~refusals.good)
 
     def texts(lines: pl.Series) -> pl.DataFrame:
-        return _texts(cells.filter(pl.col("line").is_in(lines.implode())), names, spec)
+        return texts_of(cells.filter(pl.col("line").is_in(lines.implode())), names, spec)
 
     rejects = refused.join(texts(refused["line"]), on="line", how="left", maintain_order="left")
     return TableResult(rows, pl.concat([broken, rejects]).sort("line"), read, texts)
 
 
-def _need_columns(names: list[str], spec: FormatSpec) -> None:
+def need_columns(names: list[str], spec: FormatSpec) -> None:
     missing = [name for name in spec.used_columns() if name not in names]
     if missing:
         has = source.shown_names(names)
@@ -91,7 +92,7 @@ def _need_columns(names: list[str], spec: FormatSpec) -> None:
         raise RefusedFile(f"Column '{missing[0]}' of format {spec.name} is not in the file; {said}.")
 
 
-def _split(lines: pl.DataFrame, names: list[str], spec: FormatSpec) -> tuple[pl.DataFrame, pl.DataFrame]:
+def split_lines(lines: pl.DataFrame, names: list[str], spec: FormatSpec) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Lines to cells; lines that cannot be split come back as refused rows."""
     delimiter, n = spec.file.delimiter, len(names)
     text = lines["text"]
@@ -132,7 +133,7 @@ def _personal(spec: FormatSpec) -> list[str]:
     return [*spec.personal, *([owner.from_] if owner is not None and owner.from_ is not None else [])]
 
 
-def _texts(cells: pl.DataFrame, names: list[str], spec: FormatSpec) -> pl.DataFrame:
+def texts_of(cells: pl.DataFrame, names: list[str], spec: FormatSpec) -> pl.DataFrame:
     """Text of records, only of the columns that the format reads: all others are masked."""
     kept = set(spec.used_columns()) - set(_personal(spec))
     if spec.wide is not None:
@@ -142,9 +143,12 @@ def _texts(cells: pl.DataFrame, names: list[str], spec: FormatSpec) -> pl.DataFr
     return cells.select("line", shown.alias("raw_text"))
 
 
-def _canonical(cells: pl.DataFrame, spec: FormatSpec, refusals: Refusals) -> pl.DataFrame:
+def canonical_rows(
+    cells: pl.DataFrame, spec: FormatSpec, refusals: Refusals, marks: Sequence[pl.Series] = ()
+) -> pl.DataFrame:
+    """Canonical rows of cells; ``marks`` are flags (or null) a row that are known before."""
     out: dict[str, pl.Series] = {}
-    flags: list[pl.Series] = [_marks(cells.height, flag, None) for flag in spec.flags]
+    flags: list[pl.Series] = [*(_marks(cells.height, flag, None) for flag in spec.flags), *marks]
     schema = RAW_SCHEMAS[spec.kind]
     owner = KIND_RULES[spec.kind].owner
     for name, dtype in schema.items():
@@ -159,13 +163,13 @@ def _canonical(cells: pl.DataFrame, spec: FormatSpec, refusals: Refusals) -> pl.
     if owner in out:
         refusals.add(out[owner].is_null(), "missing_owner", f"'{owner}' is empty")
     if spec.kind == "sessions":
-        start, end, marks = _session_times(cells, spec, refusals, out[owner])
+        start, end, clock = _session_times(cells, spec, refusals, out[owner])
         out["start_utc"], out["end_utc"] = start, end
         refuse_far_times(start, refusals)
-        flags += marks
+        flags += clock
     else:
-        out["time_utc"], marks = _times(cells, spec, refusals, out.get(owner))
-        flags += marks
+        out["time_utc"], clock = _times(cells, spec, refusals, out.get(owner))
+        flags += clock
     if spec.kind == "samples":
         refuse_far_times(out["time_utc"], refusals)
     if spec.kind in ("home", "price", "air"):
@@ -277,8 +281,8 @@ def _times(
 
 def _elapsed(cells: pl.DataFrame, spec: FormatSpec, refusals: Refusals) -> pl.Series:
     elapsed = spec.elapsed
-    if elapsed is None:
-        raise ValueError("the format has no [elapsed]")
+    if elapsed is None or elapsed.base is None or elapsed.group is None:
+        raise ValueError("the format has no [elapsed] with base and group")
     seconds = as_number(cells[elapsed.column], spec.file, refusals, elapsed.column)
     refusals.add(seconds.is_null(), "missing_time", f"column '{elapsed.column}' is empty")
     within = seconds.is_between(0.0, elapsed.group_days * 86_400 / elapsed.unit_seconds)
@@ -331,7 +335,7 @@ def _session_times(
     return start, end, flags
 
 
-def _wide(cells: pl.DataFrame, names: list[str], spec: FormatSpec, refusals: Refusals) -> pl.DataFrame:
+def wide_rows(cells: pl.DataFrame, names: list[str], spec: FormatSpec, refusals: Refusals) -> pl.DataFrame:
     """One column a series to long rows; a row without any value, or with an impossible one, is refused."""
     wide = spec.wide
     if wide is None:
