@@ -12,8 +12,9 @@ import pyarrow as pa
 import pytest
 
 from warehouse.formatspec import FormatError, FormatSpec, load_format, packaged_formats, parse_format
+from warehouse.readers.lines import RefusedFile
 from warehouse.readers.localtime import AMBIGUOUS, NONEXISTENT
-from warehouse.readers.source import RefusedFile, read_bytes
+from warehouse.readers.source import read_bytes
 from warehouse.readers.table import read_table
 
 SAMPLES = """

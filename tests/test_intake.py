@@ -341,8 +341,8 @@ def test_killed_in_the_middle_and_done_again(tmp_path: Path) -> None:
         from pathlib import Path
         from pipelines.settings import Settings
         from pipelines.steps.intake import ingest
-        from warehouse import intake
-        written = intake.write_part
+        from warehouse import taking
+        written = taking.write_part
         def write_part(wh, kind, part_id, rows):
             part = written(wh, kind, part_id, rows)
             write_part.calls += 1
@@ -350,7 +350,7 @@ def test_killed_in_the_middle_and_done_again(tmp_path: Path) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             return part
         write_part.calls = 0
-        intake.write_part = write_part
+        taking.write_part = write_part
         ingest(Settings(home=Path(sys.argv[1])), [Path(sys.argv[2])], "fadecast_samples")
     """)
     home = Settings(home=tmp_path / "home")

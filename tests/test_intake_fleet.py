@@ -181,5 +181,5 @@ def test_a_proposal_is_registered_as_it_is_and_says_that_all_is_assumed(tmp_path
 def test_json_shape_of_a_result() -> None:
     assert json.loads(json.dumps(vars(FileResult("a", "b", "loaded", 1, 1, 0, 0)))) | {"error": None} == {
         "path": "a", "sha256": "b", "status": "loaded", "rows_read": 1, "rows_loaded": 1, "rows_rejected": 0,
-        "rows_duplicate": 0, "error": None, "note": "",
+        "rows_duplicate": 0, "error": None, "note": "", "rows_forgotten": 0,
     }  # fmt: skip

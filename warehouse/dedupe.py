@@ -1,18 +1,22 @@
 """Which rows of a file are new: rows that were there already, and rows that contradict what was there.
 
 The first row wins. The same key with the same values is a duplicate, with other values a conflict (refused). For
-sessions the key is vehicle, start, kind and the log's own name: two sessions may begin within the same minute, and
-a session logged open may be logged again when it is closed.
+sessions the key is vehicle, start, kind and who logged it: two sessions may begin within the same minute, and a
+session logged open may be logged again when it is closed.
+
+A file comes in chunks. A chunk is compared with itself, with the parts written of the same file, and with those of
+the warehouse, one part at a time and only where vehicle and time overlap: what is in memory are two chunks at most.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from warehouse.raw import KIND_RULES, RAW_SCHEMAS, read_part
+from warehouse.raw import KIND_RULES, RAW_SCHEMAS, scan_part
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,82 +28,123 @@ _NO_CONTENT = ("line", "flags", "flag", "typical_year")
 
 
 @dataclass(frozen=True)
-class Sorted:
-    """Rows to take in, and the lines that were there already or contradict."""
+class OwnPart:
+    """A part of the file that is coming in, not yet in the ledger, with the span of each owner."""
 
-    fresh: pl.DataFrame
-    duplicate_lines: pl.Series
+    path: Path
+    kind: str
+    spans: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Marked:
+    """Rows of a chunk, which of them were there already, and the lines that contradict."""
+
+    rows: pl.DataFrame
+    seen: pl.Series
     conflict_lines: pl.Series
 
 
-def sort_out(wh: Warehouse, kind: str, frame: pl.DataFrame) -> Sorted:
-    """Tell new rows of a file from those that are there already (in the file or in the warehouse)."""
+def mark(wh: Warehouse, kind: str, frame: pl.DataFrame, own: list[OwnPart]) -> Marked:
+    """Tell new rows of a chunk from those that are there already (in the file or in the warehouse)."""
+    none = pl.Series("line", [], dtype=pl.Int64)
     if frame.height == 0:
-        none = pl.Series("line", [], dtype=pl.Int64)
-        return Sorted(frame, none, none)
-    existing = _existing(wh, kind, frame)
+        return Marked(frame, pl.Series([], dtype=pl.Boolean), none)
+    existing = _existing(wh, kind, frame, own)
     if kind == "sessions":
-        duplicate, conflict = _session_marks(frame, existing)
+        # Sessions are few: all that may matter are compared at once.
+        known = pl.concat([pl.DataFrame(schema=RAW_SCHEMAS[kind]).drop("line"), *existing])
+        seen, conflict = _session_marks(frame, known)
     else:
-        duplicate, conflict = _plain_marks(frame, existing, kind)
-    conflict_lines = frame["line"].filter(conflict).unique().sort()
-    rest = frame.with_columns(duplicate.alias("_seen")).filter(~pl.col("line").is_in(conflict_lines.implode()))
-    fresh = rest.filter(~pl.col("_seen")).drop("_seen")
-    duplicates = rest["line"].unique().sort()
-    duplicates = duplicates.filter(~duplicates.is_in(fresh["line"].unique().implode()))
-    return Sorted(fresh, duplicates, conflict_lines)
+        key = list(KIND_RULES[kind].key)
+        seen, conflict = _plain_marks(frame, None, key)
+        for known in existing:
+            again, against = _plain_marks(frame, known, key)
+            # What was there first decides, whatever else the chunk holds.
+            there = again | against
+            seen, conflict = (seen & ~there) | again, (conflict & ~there) | against
+    return Marked(frame, seen, frame["line"].filter(conflict).unique().sort())
 
 
-def _existing(wh: Warehouse, kind: str, frame: pl.DataFrame) -> pl.DataFrame:
-    """Rows of the warehouse with the same owners in the same span of time."""
+def _existing(wh: Warehouse, kind: str, frame: pl.DataFrame, own: list[OwnPart]) -> Iterator[pl.DataFrame]:
+    """Rows that have a key of the chunk: of the warehouse, part by part, then of the parts of the same file."""
     rule = KIND_RULES[kind]
-    owners = frame[rule.owner].unique().sort().to_list()
-    first, last = frame[rule.time].min(), frame[rule.time].max()
-    if rule.core_table is not None:
-        columns = ", ".join(c for c in RAW_SCHEMAS[kind] if c != "line")
-        return wh.read(
-            f"SELECT {columns} FROM {rule.core_table} WHERE {rule.owner} IN (SELECT unnest(?))"  # noqa: S608 - names are ours
-            f" AND {rule.time} BETWEEN ? AND ?",
-            [owners, first, last],
-        )
-    paths: list[tuple[Any, ...]] = wh.rows(
-        "SELECT DISTINCT p.part_path FROM meta_part p JOIN meta_part_vehicle v USING (part_id, kind)"
-        " WHERE p.kind = ? AND v.vehicle_id IN (SELECT unnest(?)) AND v.first_utc <= ? AND v.last_utc >= ?"
-        " ORDER BY 1",
-        [kind, owners, last, first],
+    spans = frame.group_by(rule.owner).agg(
+        pl.col(rule.time).min().alias("first"), pl.col(rule.time).max().alias("last"), pl.len()
     )
-    if not paths:
-        return pl.DataFrame(schema=RAW_SCHEMAS[kind]).drop("line")
-    return pl.concat([_overlap(wh.home / row[0], kind, owners, first, last) for row in paths])
+    keys = list(rule.key)
+    if rule.core_table is not None:
+        columns = ", ".join(f"t.{c}" for c in RAW_SCHEMAS[kind] if c != "line")
+        wh.con.register("_spans", spans)
+        try:
+            found = wh.read(
+                f"SELECT {columns} FROM {rule.core_table} t JOIN _spans s ON t.{rule.owner} = s.{rule.owner}"  # noqa: S608 - names are ours
+                f" WHERE t.{rule.time} BETWEEN s.first AND s.last"
+            )
+        finally:
+            wh.con.unregister("_spans")
+        if found.height:
+            yield found
+    else:
+        wh.con.register("_spans", spans)
+        try:
+            paths: list[tuple[Any, ...]] = wh.rows(
+                "SELECT DISTINCT p.part_path FROM meta_part p JOIN meta_part_vehicle v USING (part_id, kind)"
+                " JOIN _spans s ON v.vehicle_id = s.vehicle_id AND v.first_utc <= s.last AND v.last_utc >= s.first"
+                " WHERE p.kind = ? ORDER BY 1",
+                [kind],
+            )
+        finally:
+            wh.con.unregister("_spans")
+        for (path,) in paths:
+            yield _with_keys(wh.home / path, kind, spans, frame, keys)
+    for part in own:
+        if part.kind != kind:
+            continue
+        both = part.spans.join(spans, on=rule.owner)
+        if both.filter((pl.col("first_utc") <= pl.col("last")) & (pl.col("last_utc") >= pl.col("first"))).height:
+            yield _with_keys(part.path, kind, spans, frame, keys)
 
 
-def _overlap(path: Path, kind: str, owners: list[str], first: Any, last: Any) -> pl.DataFrame:
+def _with_keys(path: Path, kind: str, spans: pl.DataFrame, frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """Rows of a part whose keys are also in the chunk."""
     rule = KIND_RULES[kind]
-    frame = read_part(path, kind).drop("line")
-    return frame.filter(pl.col(rule.owner).is_in(owners) & pl.col(rule.time).is_between(first, last))
+    owners = spans[rule.owner].implode()
+    within = pl.col(rule.time).is_between(spans["first"].min(), spans["last"].max()) & pl.col(rule.owner).is_in(owners)
+    rows = scan_part(path, kind).drop("line").filter(within)
+    return rows.join(frame.lazy().select(keys).unique(), on=keys, how="semi").collect()
 
 
-def _plain_marks(frame: pl.DataFrame, existing: pl.DataFrame, kind: str) -> tuple[pl.Series, pl.Series]:
-    key = list(KIND_RULES[kind].key)
+def _plain_marks(frame: pl.DataFrame, existing: pl.DataFrame | None, key: list[str]) -> tuple[pl.Series, pl.Series]:
+    """Duplicates and conflicts of a chunk within itself (``existing`` is None), or against rows that are there."""
+    no = pl.Series([False]).new_from_index(0, frame.height)
     values = [c for c in frame.columns if c not in key and c not in _NO_CONTENT]
-    firsts = frame.unique(subset=key, keep="first", maintain_order=True)
-    if existing.height == 0 and firsts.height == frame.height:
-        no = pl.Series([False]).new_from_index(0, frame.height)
-        return no, no
-    existing = existing.unique(subset=key, keep="first", maintain_order=True)
-    known = pl.concat(
-        [
-            existing.select(*key, *values).with_columns(pl.lit(-1, pl.Int64).alias("_line")),
-            firsts.select(*key, *values, pl.col("line").alias("_line")),
-        ]
-    ).unique(subset=key, keep="first", maintain_order=True)
-    known = known.rename({v: f"_{v}" for v in values})
+    if existing is None:
+        if _ascends(frame, key):
+            return no, no
+        first = frame.select(pl.struct(key).is_first_distinct()).to_series()
+        if first.all():
+            return no, no
+        known, own = frame.filter(first), first
+    else:
+        if existing.height == 0:
+            return no, no
+        known, own = existing.unique(subset=key, keep="first", maintain_order=True), no
+    known = known.select(*key, *(pl.col(v).alias(f"_{v}") for v in values), pl.lit(value=True).alias("_known"))
     joined = frame.join(known, on=key, how="left", maintain_order="left")
-    # A line is its own first row; in a file of one row a line that is enough, elsewhere the key tells.
-    own = (pl.col("_line") == pl.col("line")) & pl.struct(key).is_first_distinct()
-    same = pl.all_horizontal([pl.col(v).eq_missing(pl.col(f"_{v}")) for v in values])
-    marks = joined.select((~own & same).alias("duplicate"), (~own & ~same).alias("conflict"))
-    return marks["duplicate"], marks["conflict"]
+    there = joined["_known"].fill_null(value=False) & ~own
+    same = joined.select(pl.all_horizontal([pl.col(v).eq_missing(pl.col(f"_{v}")) for v in values])).to_series()
+    return there & same, there & ~same
+
+
+def _ascends(frame: pl.DataFrame, key: list[str]) -> bool:
+    """Whether the keys of a chunk rise row by row: then none can be there twice."""
+    owner, time = key[0], key[1]
+    check = frame.select(
+        (pl.col(owner) > pl.col(owner).shift(1))
+        | ((pl.col(owner) == pl.col(owner).shift(1)) & (pl.col(time) > pl.col(time).shift(1)))
+    ).to_series()
+    return bool(check[1:].fill_null(value=False).all())
 
 
 def _session_marks(frame: pl.DataFrame, existing: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
@@ -110,12 +155,13 @@ def _session_marks(frame: pl.DataFrame, existing: pl.DataFrame) -> tuple[pl.Seri
     if both.is_duplicated().any():
         again = both.filter(both.is_duplicated()).unique()
         seen: dict[tuple[Any, ...], list[tuple[Any, tuple[Any, ...]]]] = {}
+        width = len(key)
         for row in existing.join(again, on=key, how="semi").select(*key, "session_ref", *values).iter_rows():
-            seen.setdefault(row[:4], []).append((row[4], row[5:]))
+            seen.setdefault(row[:width], []).append((row[width], row[width + 1 :]))
         numbered = frame.with_row_index("_i").join(again, on=key, how="semi", maintain_order="left")
         for index, *row in numbered.select("_i", *key, "session_ref", *values).iter_rows():
-            before = seen.setdefault(tuple(row[:4]), [])
-            ref, content = row[4], tuple(row[5:])
+            before = seen.setdefault(tuple(row[:width]), [])
+            ref, content = row[width], tuple(row[width + 1 :])
             same_name = [c for r, c in before if r == ref]
             closed = [c for c in same_name if c[0] is not None]
             if any(c == content for _, c in before) or (closed and content[0] is None):

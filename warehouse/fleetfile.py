@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from warehouse.door import hide
 from warehouse.fleetrow import COLUMNS, PART_SCHEMA, REQUIRED, BadRow, Known, complete, is_reading, parse_row
 from warehouse.formatspec import FileSpec
 from warehouse.intake import (
@@ -15,18 +16,17 @@ from warehouse.intake import (
     LOADED,
     REFUSED,
     FileResult,
-    hide,
     if_all_rejected,
     known_file,
-    record_part,
     refuse,
     said,
     write_ledger,
-    write_part,
 )
 from warehouse.keys import MASK, KeyFileError, clean_text, demo_files
-from warehouse.readers import source
-from warehouse.readers.source import RefusedFile
+from warehouse.parts import record_part, spans, write_part
+from warehouse.readers import lines as text
+from warehouse.readers.lines import LineCounter, RefusedFile
+from warehouse.readers.source import BytesSource, Source, whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +76,8 @@ def register(wh: Warehouse, path: Path) -> FleetResult:
     A row that names only vehicle, odometer_km and odometer_date adds a reading. A changed row updates its vehicle.
     """
     try:
-        sha256, data = source.read_raw(path)
+        file = Source(path, LineCounter(header=True))
+        sha256 = file.sha256
     except RefusedFile as error:
         return FleetResult(str(path), "", REFUSED, error=str(error))
     known = known_file(wh, path, sha256, FORMAT)
@@ -86,7 +87,7 @@ def register(wh: Warehouse, path: Path) -> FleetResult:
         demo = demo_files(wh.home)
         if demo is not None and sha256 not in demo:
             raise RefusedFile(DEMO_REFUSAL)
-        cells, names, broken, read = _read(source.unpack(data))
+        cells, names, broken, read = _read(whole(file))
         return _register(wh, path, sha256, cells, names, broken, read)
     except (RefusedFile, KeyFileError) as error:
         return FleetResult(**vars(refuse(wh, path, sha256, FORMAT, FORMAT, said(error, path))))
@@ -95,27 +96,30 @@ def register(wh: Warehouse, path: Path) -> FleetResult:
 def _read(data: bytes) -> tuple[pl.DataFrame, list[str], list[tuple[int, str, str, str]], int]:
     """Text cells with their lines, names, broken lines, and the independent count of rows."""
     if data.startswith(b"PAR1"):
-        parquet = source.parquet_file(data)
+        parquet = BytesSource(data, LineCounter(header=False)).parquet()
         frame = pl.DataFrame(pl.from_arrow(parquet.read()))
         _need(frame.columns)
         texts = frame.select(pl.all().cast(pl.String)).with_columns(pl.int_range(1, frame.height + 1).alias("line"))
         return texts, frame.columns, [], parquet.metadata.num_rows
-    read = source.count_text_records(data, header=True)
+    source = BytesSource(data, LineCounter(header=True))
     first = data.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0]
     spec = FileSpec(delimiter=";" if first.count(b";") > first.count(b",") else ",")
-    names, lines = source.text_lines(data, spec)
+    frame = pl.concat([text.NO_LINES, *(text.text_frame(block, spec.encoding) for block in source.lines())])
+    if frame.height == 0:
+        raise text.EmptyFile
+    names, lines = text.header_names(frame.item(0, "text"), spec.delimiter), frame.slice(1)
     _need(names)
     rows: list[dict[str, Any]] = []
     broken: list[tuple[int, str, str, str]] = []
-    for line, text in lines.rows():
-        fields = source.split_quoted(text, spec.delimiter)
-        if fields is None or len(fields) != len(names) or source.REPLACEMENT in text or "\x00" in text:
+    for line, record in lines.rows():
+        fields = text.split_quoted(record, spec.delimiter)
+        if fields is None or len(fields) != len(names) or text.REPLACEMENT in record or "\x00" in record:
             why = f"the line has not the {len(names)} fields of the header in UTF-8 text"
             broken.append((line, "wrong_field_count", why, MASK))
         else:
             rows.append({"line": line} | dict(zip(names, fields, strict=True)))
     schema = {"line": pl.Int64()} | {name: pl.String() for name in names}
-    return pl.DataFrame(rows, schema=schema), names, broken, read
+    return pl.DataFrame(rows, schema=schema), names, broken, source.records
 
 
 def _need(names: list[str]) -> None:
@@ -124,7 +128,7 @@ def _need(names: list[str]) -> None:
         raise RefusedFile(f"A fleet file needs the column '{missing[0]}'; required are: {', '.join(REQUIRED)}.")
     unknown = [name for name in names if name not in COLUMNS]
     if unknown:
-        shown = unknown[0] if source.shown_names(names) and source.shown_names(unknown[:1]) else MASK
+        shown = unknown[0] if text.shown_names(names) and text.shown_names(unknown[:1]) else MASK
         raise RefusedFile(f"A fleet file has no column '{shown}'; known are: {', '.join(COLUMNS)}.")
 
 
@@ -175,14 +179,17 @@ def _register(
     written = write_part(wh, FORMAT, part_id, part) if part.height else None
     reject_schema = {"line": pl.Int64(), "reason": pl.String(), "detail": pl.String(), "raw_text": pl.String()}
     refused = pl.DataFrame(sorted(rejects), schema=reject_schema, orient="row").with_columns(
-        pl.lit(sha256).alias("sha256"), pl.lit(name).alias("path"), pl.lit(FORMAT).alias("format")
+        pl.lit(sha256).alias("sha256"),
+        pl.lit(name).alias("path"),
+        pl.lit(FORMAT).alias("format"),
+        pl.lit(None, pl.String).alias("vehicle_id"),
     )
-    result = if_all_rejected(result, name, refused)
+    result = if_all_rejected(result, name, refused.select("line", "detail").row(0) if refused.height else None)
     with wh.transaction():
-        write_ledger(wh, result, name, FORMAT, FORMAT)
+        write_ledger(wh, result, name, FORMAT, FORMAT, part.height)
         wh.write("raw_reject", refused, "sha256 = ? AND format = ?", [sha256, FORMAT])
         if written is not None:
-            record_part(wh, FORMAT, part_id, sha256, written, part)
+            record_part(wh, FORMAT, part_id, sha256, written, spans(FORMAT, part))
             _apply(wh, part, name, parameters)
         refresh_cohorts(wh)
     counts = {name: wh.scalar(f"SELECT count(*) FROM core_{name}") for name in ("vehicle", "home")}  # noqa: S608

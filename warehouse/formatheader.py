@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from warehouse.formatkeys import OtherName
-from warehouse.readers.source import RefusedFile
+from warehouse.readers.lines import RefusedFile
 
 if TYPE_CHECKING:
     from warehouse.formatspec import ColumnSpec, ElapsedSpec, FormatSpec

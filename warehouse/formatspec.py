@@ -33,6 +33,7 @@ from warehouse.formatkeys import (
     check_zone,
 )
 from warehouse.raw import RAW_SCHEMAS, SESSION_KINDS, STATES
+from warehouse.readers.registry import READERS
 
 # Columns the reader makes itself; a format never names them.
 _MADE = {"line", "flags", "flag", "typical_year", "logger"}
@@ -207,8 +208,17 @@ class FormatSpec(Strict):
     columns: dict[str, ColumnSpec] = Field(default_factory=dict)
     proposal: ProposalSpec = ProposalSpec()
 
+    @field_validator("reader")
+    @classmethod
+    def _known_reader(cls, value: str) -> str:
+        if value not in READERS:
+            raise ValueError(f"expected one of {', '.join(sorted(READERS))}, got '{value}'")
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> FormatSpec:
+        if self.reader != "table":
+            return self  # a reader of its own knows where its columns come from
         known = [c for c in RAW_SCHEMAS[self.kind] if c not in _MADE]
         for name, column in self.columns.items():
             if name not in known:

@@ -78,6 +78,11 @@ def hash_ids(home: Path, texts: Iterable[str]) -> dict[str, str]:
     return {text: _hash(key, text) for text in texts}
 
 
+def tombstone(home: Path, vehicle_id: str) -> str:
+    """Mark of a forgotten vehicle: a keyed hash of its id, from which the id does not follow without the key."""
+    return hmac.new(id_key(home), f"forgotten {vehicle_id}".encode(), hashlib.sha256).hexdigest()
+
+
 @lru_cache(maxsize=100_000)
 def _hash(key: bytes, text: str) -> str:
     text = text.strip()

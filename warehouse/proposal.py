@@ -16,9 +16,10 @@ import polars as pl
 
 from warehouse.fleetfile import mean_air_temp_c
 from warehouse.fleetrow import COLUMNS
+from warehouse.parts import scratch_folder
 from warehouse.raw import KIND_RULES
-from warehouse.readers.choose import read_any
-from warehouse.readers.source import RefusedFile, read_bytes
+from warehouse.readers.lines import RefusedFile
+from warehouse.readers.registry import open_source
 from warehouse.store import WarehouseError
 
 if TYPE_CHECKING:
@@ -58,12 +59,7 @@ def propose(wh: Warehouse, log: Path, spec: FormatSpec, out: Path) -> Proposal:
     """
     if KIND_RULES[spec.kind].owner != "vehicle_id":
         raise WarehouseError(f"Format {spec.name} holds no vehicles but a series of kind '{spec.kind}'.")
-    try:
-        table = read_any(read_bytes(log), spec, log.name)
-    except RefusedFile as error:
-        raise WarehouseError(f"{log}: {error}") from None
-    time = KIND_RULES[spec.kind].time
-    firsts = table.rows.group_by("vehicle_id").agg(pl.col(time).min().alias("first")).sort("vehicle_id")
+    firsts = _first_times(wh, log, spec)
     if firsts.height == 0:
         raise WarehouseError(f"{log} names no vehicle in a usable row; look into it with `fadecast ingest`.")
     air = nearest_air_series(mean_air_temp_c(wh), spec.proposal.mean_air_temp_c)
@@ -84,6 +80,23 @@ def propose(wh: Warehouse, log: Path, spec: FormatSpec, out: Path) -> Proposal:
     except OSError as error:
         raise WarehouseError(f"The proposal cannot be written to {out} ({error.strerror}).") from None
     return Proposal(out, firsts.height, air)
+
+
+def _first_times(wh: Warehouse, log: Path, spec: FormatSpec) -> pl.DataFrame:
+    """Vehicles as the log names them, and the time of their first usable row."""
+    found: list[pl.DataFrame] = [pl.DataFrame(schema={"vehicle_id": pl.String, "first": pl.Datetime("us")})]
+    try:
+        reader, source = open_source(log, spec, scratch_folder(wh.home))
+        try:
+            for batch in reader.read(source, spec):
+                for kind, rows in batch.rows.items():
+                    time = KIND_RULES[kind].time
+                    found.append(rows.group_by("vehicle_id").agg(pl.col(time).min().alias("first")))
+        finally:
+            source.close()
+    except RefusedFile as error:
+        raise WarehouseError(f"{log}: {error}") from None
+    return pl.concat(found).group_by("vehicle_id").agg(pl.col("first").min()).sort("vehicle_id")
 
 
 def _row(proposal: ProposalSpec, air: str) -> dict[str, str]:

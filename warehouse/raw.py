@@ -112,6 +112,14 @@ def read_part(path: Path, kind: str) -> pl.DataFrame:
     return frame.with_columns(new).select(schema.keys()) if new else frame
 
 
+def scan_part(path: Path, kind: str) -> pl.LazyFrame:
+    """Rows of a part, lazily, as `read_part` gives them."""
+    frame = pl.scan_parquet(path)
+    schema, there = RAW_SCHEMAS[kind], frame.collect_schema().names()
+    new = [pl.lit("car" if n == "logger" else None, t).alias(n) for n, t in schema.items() if n not in there]
+    return frame.with_columns(new).select(schema.keys())
+
+
 def series_rows(kind: str, raw: pl.DataFrame) -> pl.DataFrame:
     """Rows of a home, price or air part as the core table holds them."""
     return raw.drop("line")

@@ -16,6 +16,7 @@ from warehouse import fleetfile, intake, proposal
 from warehouse.fleetfile import FleetResult
 from warehouse.formatspec import FormatError, FormatSpec, load_format
 from warehouse.intake import FileResult
+from warehouse.parts import sweep
 from warehouse.proposal import Proposal
 from warehouse.store import Warehouse, WarehouseError, open_warehouse
 
@@ -59,7 +60,7 @@ def ingest(settings: Settings, paths: Iterable[Path], format_name_or_path: str |
 
 def ingest_into(wh: Warehouse, files: list[Path], spec: FormatSpec) -> list[FileResult]:
     """Take files into an open warehouse; parts that a killed run left behind are swept first."""
-    intake.sweep(wh)
+    sweep(wh)
     results: list[FileResult] = []
     with _progress(len(files)) as advance:
         for path in files:
@@ -72,7 +73,7 @@ def ingest_into(wh: Warehouse, files: list[Path], spec: FormatSpec) -> list[File
 def register_fleet(settings: Settings, path: Path) -> FleetResult:
     """Register the vehicles and homes of a fleet file, through the same ledger as logs; see `warehouse.fleetfile`."""
     with open_warehouse(settings.home) as wh:
-        intake.sweep(wh)
+        sweep(wh)
         return fleetfile.register(wh, path)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -133,15 +133,20 @@ def refuse_times(raw: pl.Series, time: pl.Series, refusals: Refusals, column: st
     refusals.add(outside, "impossible_time", f"column '{column}' lies outside {FIRST_YEAR} to {LAST_YEAR}")
 
 
-def refuse_far_times(time: pl.Series, refusals: Refusals) -> None:
-    """Refuse rows years away from the rest of their file: one of them would move the as-of day of everything."""
-    kept = time.filter(refusals.good).drop_nulls()
-    if kept.len() == 0:
-        return
-    middle = kept.sort()[kept.len() // 2]
+def refuse_far_times(time: pl.Series, refusals: Refusals, middle: datetime | None) -> datetime | None:
+    """Refuse rows years away from the rest of their file: one of them would move the as-of day of everything.
+
+    ``middle`` is the median time of the first batch of the file that had times; returned for the next batch.
+    """
+    if middle is None:
+        kept = time.filter(refusals.good).drop_nulls()
+        if kept.len() == 0:
+            return None
+        middle = kept.sort()[kept.len() // 2]
     far = (time - middle).abs() > timedelta(days=365.25 * MAX_YEARS_FROM_MEDIAN)
     said = f"the time is more than {MAX_YEARS_FROM_MEDIAN} years from most of the file"
     refusals.add(far, "impossible_time", said)
+    return middle
 
 
 _LETTERS = re.compile(r"[^\W\d_]", re.UNICODE)

@@ -9,28 +9,29 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from warehouse.readers.source import RefusedFile
+from warehouse.readers.lines import RefusedFile
 
-_PEEK = 1 << 16
+if TYPE_CHECKING:
+    from warehouse.readers.source import Source
+
+PEEK = 1 << 16
 _PIECE = 1 << 20
 MAX_RECORD = 1 << 24
 _TOKEN = re.compile(rb'\\.|["{}\[\]]', re.DOTALL)
 _BETWEEN = b" \t\r\n,\x0b\x0c"
 
 
-def records(stream: BinaryIO) -> Iterator[bytes]:
-    """Bytes of each record of a (seekable) stream.
+def records(stream: BinaryIO, head: bytes) -> Iterator[bytes]:
+    """Bytes of each record of a stream, of which ``head`` are the first `PEEK` bytes.
 
     Raises
     ------
     RefusedFile
         The file holds no JSON records, or one without end.
     """
-    stream.seek(0)
-    head = stream.read(_PEEK).removeprefix(b"\xef\xbb\xbf").lstrip(_BETWEEN)
-    stream.seek(0)
+    head = head.removeprefix(b"\xef\xbb\xbf").lstrip(_BETWEEN)
     if not head:
         return
     if head[:1] not in b"{[":
@@ -38,16 +39,16 @@ def records(stream: BinaryIO) -> Iterator[bytes]:
     yield from _by_line(stream) if _is_lines(head) else _by_bracket(stream, array=head.startswith(b"["))
 
 
-def count_records(stream: BinaryIO) -> int:
-    """Number of records of a stream. Raises `RefusedFile`."""
-    return sum(1 for _ in records(stream))
+def count_records(source: Source) -> int:
+    """Number of records of a file. Raises `RefusedFile`."""
+    return sum(1 for _ in records(source.open(), source.head(PEEK)))
 
 
 def _is_lines(head: bytes) -> bool:
     lines = [line for line in head.splitlines() if line.strip()]
     if len(lines) < 2:
         return False
-    whole = [_parses(line) for line in (lines[:3] if len(head) < _PEEK or len(lines) > 3 else lines[:-1])]
+    whole = [_parses(line) for line in (lines[:3] if len(head) < PEEK or len(lines) > 3 else lines[:-1])]
     return any(whole)
 
 

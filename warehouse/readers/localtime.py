@@ -22,11 +22,15 @@ _US = pl.Datetime("us")
 _HOUR = timedelta(hours=1)
 # A file in which times fall back by more than this is not in time order: order then tells nothing.
 _ORDER_SLACK_US = 6 * 3_600_000_000
+_NEVER = int(np.iinfo(np.int64).min)
 Times = NDArray[np.int64]
 
 
 def to_utc(
-    naive: pl.Series, spec: TimeSpec, group: pl.Series | None = None
+    naive: pl.Series,
+    spec: TimeSpec,
+    group: pl.Series | None = None,
+    last_us: dict[str | None, int] | None = None,
 ) -> tuple[pl.Series, pl.Series, dict[int, tuple[int, int]]]:
     """UTC times of local clock times.
 
@@ -38,6 +42,8 @@ def to_utc(
         Zone, and spans of time in another zone.
     group
         What a row belongs to (vehicle): order counts within it.
+    last_us
+        Group -> UTC time of its last row in the batches before; brought up to date. [us since 1970]
 
     Returns
     -------
@@ -59,9 +65,21 @@ def to_utc(
         before = inside.to_numpy()
         kept = {i: c for i, c in candidates.items() if not before[i]}
         candidates = kept | {i: c for i, c in other_candidates.items() if before[i]}
+    last_us = {} if last_us is None else last_us
     if candidates:
-        utc = _resolve_by_order(utc, flags, candidates, group)
+        utc = _resolve_by_order(utc, flags, candidates, group, last_us)
+    if spec.zone != "UTC" or spec.spans:
+        _remember_last(utc, group, last_us)
     return utc, flags, candidates
+
+
+def _remember_last(utc: pl.Series, group: pl.Series | None, last_us: dict[str | None, int]) -> None:
+    if utc.len() == 0:
+        return
+    owner = pl.Series([None], dtype=pl.String).new_from_index(0, utc.len()) if group is None else group.cast(pl.String)
+    times = utc.cast(pl.Int64).fill_null(_NEVER)
+    frame = pl.DataFrame({"group": owner, "time": times}).unique("group", keep="last", maintain_order=True)
+    last_us.update(frame.rows())
 
 
 def _zone_to_utc(naive: pl.Series, zone: str) -> tuple[pl.Series, pl.Series, dict[int, tuple[int, int]]]:
@@ -95,16 +113,21 @@ def _localised(naive: pl.Series, zone: str, which: str) -> pl.Series:
 
 
 def _resolve_by_order(
-    utc: pl.Series, flags: pl.Series, candidates: dict[int, tuple[int, int]], group: pl.Series | None
+    utc: pl.Series,
+    flags: pl.Series,
+    candidates: dict[int, tuple[int, int]],
+    group: pl.Series | None,
+    last_us: dict[str | None, int],
 ) -> pl.Series:
     n = utc.len()
-    times: Times = utc.cast(pl.Int64).fill_null(np.iinfo(np.int64).min).to_numpy().copy()
+    times: Times = utc.cast(pl.Int64).fill_null(_NEVER).to_numpy().copy()
     before = _previous_rows(n, group)
     for row in sorted(candidates):
         if flags[row] != AMBIGUOUS:
             continue
         small, large = sorted(candidates[row])
-        last = times[before[row]] if before[row] >= 0 else np.iinfo(np.int64).min
+        owner = None if group is None else group[row]
+        last = int(times[before[row]]) if before[row] >= 0 else last_us.get(owner, _NEVER)
         ordered = last <= large + _ORDER_SLACK_US
         times[row] = large if ordered and last >= small else small
     rows = sorted(candidates)

@@ -9,33 +9,37 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from warehouse.formatheader import fitted
 from warehouse.readers import jsondocs, table
 from warehouse.readers.batch import REJECTS, Batch
+from warehouse.readers.canonical import FileState, canonical_rows
 from warehouse.readers.cells import Refusals
+from warehouse.readers.lines import EmptyFile
 from warehouse.readers.prepare import Preparer
-from warehouse.readers.source import EmptyFile
+from warehouse.readers.registry import Reader
 
 if TYPE_CHECKING:
     from warehouse.formatspec import FormatSpec
+    from warehouse.readers.source import Source
 
 _BATCH = 1 << 15
 _BAD_JSON = ("bad_json", "the record is no whole JSON value")
 _NO_OBJECT = ("bad_json", "the record is no JSON object")
 
 
-def read_nested(stream: BinaryIO, spec: FormatSpec, file_name: str) -> Iterator[Batch]:
-    """Batches of canonical rows of an open (decompressed, seekable) JSON file. Raises `RefusedFile`."""
+def read_nested(source: Source, spec: FormatSpec) -> Iterator[Batch]:
+    """Batches of canonical rows of a JSON file. Raises `RefusedFile`."""
+    file_name = source.name
     names = list(spec.used_columns())
     plain = fitted(spec, names, file_name)
     reader = _Documents(plain, names, file_name)
     preparer = Preparer(plain)
     number = 0
-    for number, record in enumerate(jsondocs.records(stream), start=1):
+    for number, record in enumerate(jsondocs.records(source.stream(), source.head(jsondocs.PEEK)), start=1):
         reader.take(number, record)
         if len(reader.lines) + len(reader.broken) + len(reader.silent) >= _BATCH:
             yield reader.batch(preparer)
@@ -44,11 +48,14 @@ def read_nested(stream: BinaryIO, spec: FormatSpec, file_name: str) -> Iterator[
     yield reader.batch(preparer)
 
 
+READER = Reader(read_nested, count=jsondocs.count_records)
+
+
 class _Documents:
     """Cells of the documents of a batch, and what is carried on from one to the next."""
 
     def __init__(self, spec: FormatSpec, names: list[str], file_name: str) -> None:
-        self.spec, self.names = spec, names
+        self.spec, self.names, self.state = spec, names, FileState()
         self.carried: dict[str, Any] = {}
         self.fallback: dict[str, str] = {}
         for column in spec.columns.values():
@@ -62,23 +69,23 @@ class _Documents:
         self.lines: list[int] = []
         self.cells: dict[str, list[str | None]] = {name: [] for name in self.names}
         self.silent: list[int] = []
-        self.broken: list[tuple[int, str, str, str]] = []
+        self.broken: list[tuple[int, str, str, str, None]] = []
 
     def take(self, number: int, record: bytes) -> None:
         """One record: rows of cells, silent, or broken."""
         try:
             value = json.loads(record)
         except (ValueError, RecursionError):
-            self.broken.append((number, *_BAD_JSON, "(no JSON)"))
+            self.broken.append((number, *_BAD_JSON, "(no JSON)", None))
             return
         documents = value if isinstance(value, list) else [value]
         if not all(isinstance(d, dict) for d in documents):
-            self.broken.append((number, *_NO_OBJECT, "(no object)"))
+            self.broken.append((number, *_NO_OBJECT, "(no object)", None))
             return
         try:
             rows = [row for document in documents if (row := self._row(document)) is not None]
         except RecursionError:
-            self.broken.append((number, *_BAD_JSON, "(nested too deep)"))
+            self.broken.append((number, *_BAD_JSON, "(nested too deep)", None))
             return
         if not rows:
             self.silent.append(number)
@@ -112,13 +119,12 @@ class _Documents:
         cells = cells.with_columns(pl.Series("line", self.lines, dtype=pl.Int64))
         refusals = Refusals(cells.height)
         done = preparer.prepare(cells, refusals)
-        rows = table.canonical_rows(done.cells, done.spec, refusals, done.marks)
+        rows = canonical_rows(done.cells, done.spec, refusals, self.state, done.marks)
         refused = cells.select("line").with_columns(refusals.reason.alias("reason"), refusals.detail.alias("detail"))
         refused = refused.filter(~refusals.good).unique("line", keep="first", maintain_order=True)
         texts = _texts_of(cells, names, spec)
-        rejects = refused.join(texts(refused["line"]), on="line", how="left", maintain_order="left").select(
-            list(REJECTS)
-        )
+        rejects = refused.join(texts(refused["line"]), on="line", how="left", maintain_order="left")
+        rejects = rejects.join(table.owners_of(cells, done.spec), on="line", how="left", maintain_order="left")
         # A record that gave a good row counts as loaded, even where another row of it was refused.
         rejects = rejects.select(list(REJECTS)).filter(~pl.col("line").is_in(rows["line"].implode()))
         broken = pl.DataFrame(self.broken, schema=REJECTS, orient="row")

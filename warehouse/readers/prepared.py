@@ -9,52 +9,46 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from warehouse.formatheader import fitted
-from warehouse.readers import source, table
+from warehouse.readers import lines as text
+from warehouse.readers import table
 from warehouse.readers.batch import REJECTS, Batch
+from warehouse.readers.canonical import FileState, canonical_rows, wide_rows
 from warehouse.readers.cells import Refusals
+from warehouse.readers.lines import EmptyFile
 from warehouse.readers.prepare import Preparer
-from warehouse.readers.source import EmptyFile, RefusedFile
-from warehouse.readers.textlines import numbered_lines
 
 if TYPE_CHECKING:
     from warehouse.formatspec import FormatSpec
+    from warehouse.readers.source import Source
 
 BATCH_ROWS = 1 << 16
 
 
-def read_prepared(stream: BinaryIO, spec: FormatSpec, file_name: str) -> Iterator[Batch]:
-    """Batches of canonical rows of an open (decompressed, seekable) file.
+def read_prepared(source: Source, spec: FormatSpec) -> Iterator[Batch]:
+    """Batches of canonical rows of a file.
 
     Raises
     ------
     RefusedFile
         The whole file is of no use: not what the format says, or a column is missing.
     """
-    start = stream.read(4)
-    stream.seek(0)
-    if start == b"PAR1" and spec.file.type != "csv":
-        yield from _read_parquet(stream, spec, file_name)
-    elif spec.file.type == "parquet":
-        raise RefusedFile("The file is not Parquet, which the format expects.")
+    if spec.file.type == "parquet" or (spec.file.type == "auto" and source.is_parquet):
+        yield from _read_parquet(source, spec)
     else:
-        yield from _read_text(stream, spec, file_name)
+        yield from _read_text(source, spec)
 
 
-def _read_parquet(stream: BinaryIO, spec: FormatSpec, file_name: str) -> Iterator[Batch]:
-    try:
-        parquet = pq.ParquetFile(stream)
-    except (OSError, ValueError):
-        raise RefusedFile("The Parquet file is cut off or damaged; copy it again.") from None
+def _read_parquet(source: Source, spec: FormatSpec) -> Iterator[Batch]:
+    parquet, file_name = source.parquet(), source.name
     names = list(parquet.schema_arrow.names)
     plain = fitted(spec, names, file_name, parquet=True)
     table.need_columns(names, plain)
-    preparer, first = Preparer(plain), 1
+    preparer, first, state = Preparer(plain), 1, FileState()
     used = [n for n in plain.used_columns() if n in names]
     used += [mark.column for mark in plain.marks if mark.column in names and mark.column not in used]
     if plain.time.epoch is not None and plain.time.epoch not in used:
@@ -63,10 +57,11 @@ def _read_parquet(stream: BinaryIO, spec: FormatSpec, file_name: str) -> Iterato
         frame = pl.DataFrame(pl.from_arrow(part))
         cells = frame.with_columns(pl.int_range(first, first + frame.height, dtype=pl.Int64).alias("line"))
         first += frame.height
-        yield _batch(cells, pl.DataFrame(schema=REJECTS), used, plain, preparer)
+        yield _batch(cells, pl.DataFrame(schema=REJECTS), used, plain, preparer, state)
 
 
-def _read_text(stream: BinaryIO, spec: FormatSpec, file_name: str) -> Iterator[Batch]:
+def _read_text(source: Source, spec: FormatSpec) -> Iterator[Batch]:
+    file_name, state = source.name, FileState()
     names = list(spec.file.header) if spec.file.header is not None else None
     plain = preparer = None
     if names is not None:
@@ -75,7 +70,8 @@ def _read_text(stream: BinaryIO, spec: FormatSpec, file_name: str) -> Iterator[B
         preparer = Preparer(plain)
     skip, after = spec.lines.before, 0
     empty = True
-    for lines in numbered_lines(stream, spec.file, BATCH_ROWS):
+    for block in source.lines():
+        lines = text.text_frame(block, spec.file.encoding)
         empty = empty and lines.height == 0
         silent: list[pl.Series] = []
         rest = lines
@@ -84,7 +80,7 @@ def _read_text(stream: BinaryIO, spec: FormatSpec, file_name: str) -> Iterator[B
             taken = min(skip, rest.height)
             rest, skip = rest.slice(taken), skip - taken
         if names is None and rest.height:
-            names = source.header_names(rest.item(0, "text"), spec.file.delimiter)
+            names = text.header_names(rest.item(0, "text"), spec.file.delimiter)
             rest, after = rest.slice(1), spec.lines.after
             plain = fitted(spec, names, file_name)
             table.need_columns(names, plain)
@@ -100,14 +96,14 @@ def _read_text(stream: BinaryIO, spec: FormatSpec, file_name: str) -> Iterator[B
         for segment, header in _segments(rest, spec):
             if header is not None:
                 silent.append(header["line"])
-                again = source.header_names(header.item(0, "text"), spec.file.delimiter)
+                again = text.header_names(header.item(0, "text"), spec.file.delimiter)
                 new = fitted(spec, again, file_name)
                 if set(new.used_columns()) <= set(again):
                     names, plain = again, new
                     preparer = replace(preparer, spec=new)  # the meters' last readings stay
             if segment.height:
-                cells, broken = table.split_lines(_to_width(segment, len(names), spec), names, plain)
-                yield _batch(cells, broken, names, plain, preparer)
+                cells, broken = table.split_lines(_to_width(segment, len(names), spec), block.long, names, plain)
+                yield _batch(cells, broken, names, plain, preparer, state)
         if silent:
             yield _nothing(silent)
     if empty or names is None:
@@ -155,17 +151,20 @@ def _to_width(lines: pl.DataFrame, n: int, spec: FormatSpec) -> pl.DataFrame:
     )
 
 
-def _batch(cells: pl.DataFrame, broken: pl.DataFrame, names: list[str], spec: FormatSpec, preparer: Preparer) -> Batch:
+def _batch(
+    cells: pl.DataFrame, broken: pl.DataFrame, names: list[str], spec: FormatSpec, preparer: Preparer, state: FileState
+) -> Batch:
     refusals = Refusals(cells.height)
     done = preparer.prepare(cells, refusals)
     if done.spec.wide is not None:
-        rows = table.wide_rows(done.cells, names, done.spec, refusals)
+        rows = wide_rows(done.cells, names, done.spec, refusals, state)
     else:
-        rows = table.canonical_rows(done.cells, done.spec, refusals, done.marks)
+        rows = canonical_rows(done.cells, done.spec, refusals, state, done.marks)
     refused = cells.select("line").with_columns(refusals.reason.alias("reason"), refusals.detail.alias("detail"))
     refused = refused.filter(~refusals.good)
     texts = _texts_of(cells, names, spec)
     rejects = refused.join(texts(refused["line"]), on="line", how="left", maintain_order="left")
+    rejects = rejects.join(table.owners_of(done.cells, done.spec), on="line", how="left", maintain_order="left")
     return Batch({spec.kind: rows}, pl.concat([broken, rejects.select(list(REJECTS))]).sort("line"), texts)
 
 

@@ -1,192 +1,286 @@
-"""A file's bytes: hash, decompression, lines, and the independent count of its records."""
+"""A file's bytes: hash, decompression, blocks.
+
+A `Source` is read twice: once for its hash (is the file known?), once for its records. Both run through it in blocks,
+so that a file of any length needs the same memory. Files that unpack to a multiple of their size that no log has are
+refused.
+"""
 
 from __future__ import annotations
 
-import csv
+import errno
 import gzip
 import hashlib
 import io
-import re
+import os
 import zlib
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import IO, TYPE_CHECKING, Any
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from warehouse.keys import clean_text
+from warehouse.readers.lines import PARQUET_MAGIC, LineCounter, Lines, RefusedFile, whole_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from warehouse.formatspec import FileSpec
+    from warehouse.readers.batch import Counter
 
-_GZIP, _ZSTD, _PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
-_UTF8_BOM = b"\xef\xbb\xbf"
-_WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
-# Larger files are refused: they are read as a whole (a day of 1 Hz samples has 10 MB).
-MAX_BYTES = 2**30
-_CHUNK = 1 << 24
-_BLANK = " \t\x0b\x0c"
-REPLACEMENT = "�"
-_MAX_NAMES = 12
-_COLUMN_NAME = re.compile(r"[A-Za-zÀ-ÿ_][\w .\[\]()%/°-]{0,39}")
-# What stands in a record and in no name of a column: addresses, long numbers, times, bare numbers.
-_DATA_LIKE = re.compile(r"@|\d{5}|\d{4}-\d{2}-\d{2}|^[^A-Za-zÀ-ÿ]*\d[^A-Za-zÀ-ÿ]*$")
-NO_HEADER = "its first record does not look like a header"
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_DAMAGED = (EOFError, zlib.error, pa.ArrowException, OSError)
+CUT_OFF = "The compressed file is cut off or damaged; copy it again."
+# Fleet files are read as a whole, and so are files where a caller asks for it (`read_bytes`).
+MAX_WHOLE_BYTES = 2**30
+BLOCK_BYTES = 1 << 23
+# Logs unpack to 3 to 60 times their size; what unpacks to more than this, beyond some blocks, is a bomb.
+MAX_UNPACK_RATIO, UNPACK_FREE_BYTES = 250, 2**28
+_HASH_BLOCK = _STREAM_BUFFER = 1 << 20
 
 
-class RefusedFile(Exception):
-    """A file that is not taken in at all; one sentence."""
+class Source:
+    """A file on its way in.
 
-
-class EmptyFile(RefusedFile):
-    """The file holds nothing."""
-
-    def __init__(self) -> None:
-        super().__init__("The file is empty.")
-
-
-def shown_names(names: list[str]) -> list[str]:
-    """Names of columns that a sentence may repeat: none where one of them looks like data, as then all may be.
-
-    Examples
-    --------
-    >>> shown_names(["time", "Temp [°C]", "<b>"])
-    ['time', 'Temp [°C]']
-    >>> shown_names(["Jane Doe", "WBY1Z21040V307900", "2024-05-01T10:00:00Z"])
-    []
-    """
-    if any(_DATA_LIKE.search(name) or clean_text(name) != name for name in names):
-        return []
-    return [name for name in names if _COLUMN_NAME.fullmatch(name)][:_MAX_NAMES]
-
-
-def file_sha256(path: Path) -> str:
-    """Hash of a file's bytes as they lie on the disk. Raises `RefusedFile` when it cannot be read."""
-    return read_raw(path)[0]
-
-
-def read_raw(path: Path) -> tuple[str, bytes]:
-    """Hash and bytes of a file as it lies on the disk, read once. Raises `RefusedFile`."""
-    try:
-        if path.exists() and not path.is_file():
-            raise RefusedFile("It is not a regular file.")
-        with path.open("rb") as file:
-            data = _limited(file)
-    except OSError as error:
-        raise RefusedFile(f"The file cannot be read ({error.strerror}).") from None
-    return hashlib.sha256(data).hexdigest(), data
-
-
-def unpack(data: bytes) -> bytes:
-    """Bytes decompressed where they begin as gzip or zstd. Raises `RefusedFile`."""
-    try:
-        if data.startswith(_GZIP):
-            return _limited(gzip.GzipFile(fileobj=io.BytesIO(data)))
-        if data.startswith(_ZSTD):
-            return _limited(pa.CompressedInputStream(io.BytesIO(data), "zstd"))
-    except (EOFError, zlib.error, pa.ArrowInvalid, OSError):
-        raise RefusedFile("The compressed file is cut off or damaged; copy it again.") from None
-    return data
-
-
-def read_bytes(path: Path) -> bytes:
-    """Decompressed bytes of a file. Raises `RefusedFile`."""
-    return unpack(read_raw(path)[1])
-
-
-def _limited(stream: io.IOBase | pa.NativeFile | gzip.GzipFile) -> bytes:
-    blocks: list[bytes] = []
-    size = 0
-    while block := stream.read(_CHUNK):
-        size += len(block)
-        if size > MAX_BYTES:
-            raise RefusedFile(f"The file holds more than {MAX_BYTES >> 30} GiB; split it by day or vehicle.")
-        blocks.append(bytes(block))
-    return b"".join(blocks)
-
-
-def count_text_records(data: bytes, header: bool) -> int:
-    """Non-blank records after the header, counted on the bytes and on nothing else.
-
-    Examples
-    --------
-    >>> count_text_records(b"a,b\\r\\n1,2\\r\\n\\r\\n3,4", header=True)
-    2
-    """
-    lines = sum(map(bool, map(bytes.strip, data.splitlines())))
-    return max(lines - 1, 0) if header else lines
-
-
-def parquet_file(data: bytes) -> pq.ParquetFile:
-    """Parquet file of bytes. Raises `RefusedFile`."""
-    if not data.startswith(_PARQUET):
-        raise RefusedFile("The file is not Parquet, which the format expects.")
-    try:
-        return pq.ParquetFile(pa.BufferReader(data))
-    except (pa.ArrowInvalid, OSError):
-        raise RefusedFile("The Parquet file is cut off or damaged; copy it again.") from None
-
-
-def text_lines(data: bytes, spec: FileSpec) -> tuple[list[str], pl.DataFrame]:
-    """Header names and the non-blank lines below, with their line numbers from 1.
-
-    Returns
-    -------
-    tuple
-        Names of the columns; frame ``line, text``.
+    Parameters
+    ----------
+    path
+        The file.
+    counter
+        Counts the records while they are read; `None` where ``count`` does so.
+    scratch
+        Folder for what has to be unpacked onto the disk (a compressed Parquet file); made when needed.
+    count
+        Counts the records in a pass of its own.
 
     Raises
     ------
     RefusedFile
-        Empty, Parquet or binary where text is expected, or a header that cannot be used.
+        The file cannot be read.
     """
-    if data.startswith(_PARQUET):
-        raise RefusedFile("The file is Parquet, but the format expects text.")
-    if data.startswith(_WIDE_BOMS):
-        raise RefusedFile(f"The file is UTF-16, but the format says {spec.encoding}; save it as {spec.encoding}.")
-    data = data.removeprefix(_UTF8_BOM)
-    text = data.decode(spec.encoding, errors="replace")
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    frame = pl.DataFrame({"text": lines}, schema={"text": pl.String}).with_row_index("line", offset=1)
-    frame = frame.with_columns(pl.col("line").cast(pl.Int64))
-    frame = frame.filter(pl.col("text").str.strip_chars(_BLANK) != "")
-    if spec.header is not None:
-        return list(spec.header), frame
-    if frame.height == 0:
-        raise EmptyFile
-    names = header_names(frame.item(0, "text"), spec.delimiter)
-    return names, frame.slice(1)
+
+    def __init__(
+        self,
+        path: Path,
+        counter: Counter | None,
+        scratch: Path | None = None,
+        count: Callable[[Source], int] | None = None,
+    ) -> None:
+        self.path, self.name = path, path.name
+        self._counter, self._count = counter, count
+        self._scratch = scratch
+        self._unpacked: list[Path] = []
+        self._records: int | None = None
+        self._reading: Iterator[bytes] | None = None
+        with self._reasons():
+            if path.exists() and not path.is_file():
+                raise RefusedFile("It is not a regular file.")
+            digest = hashlib.sha256()
+            with path.open("rb", buffering=0) as file:
+                before = os.fstat(file.fileno())
+                self._head = file.read(8)
+                digest.update(self._head)
+                self.size = len(self._head)
+                while block := file.read(_HASH_BLOCK):
+                    digest.update(block)
+                    self.size += len(block)
+            self._stat = (before.st_dev, before.st_ino, before.st_size, before.st_mtime_ns)
+        self.sha256 = digest.hexdigest()
+        self.unchanged()
+
+    @contextmanager
+    def _reasons(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise
+            raise RefusedFile(f"The file cannot be read ({error.strerror}).") from None
+
+    def unchanged(self) -> None:
+        """Raise `RefusedFile` when the file is another than when it was hashed (it grows, or was moved away)."""
+        try:
+            now = self.path.stat()
+        except OSError as error:
+            raise RefusedFile(f"The file went away while it was read ({error.strerror}); take it in again.") from None
+        if (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns) != self._stat or now.st_size != self.size:
+            raise RefusedFile("The file changed while it was read; take it in again when it is complete.")
+
+    @property
+    def records(self) -> int:
+        """Records of the file, counted on its bytes; reads what nobody has read yet."""
+        if self._records is None and self._count is not None:
+            self._records = self._count(self)
+        elif self._records is None and self._counter is not None:
+            for _ in self.blocks() if self._reading is None else self._reading:
+                pass
+            self._records = self._counter.total()
+        return self._records or 0
+
+    @cached_property
+    def is_parquet(self) -> bool:
+        """Whether the (decompressed) file begins as Parquet does."""
+        return self.head(4) == PARQUET_MAGIC
+
+    def head(self, n: int) -> bytes:
+        """First bytes of the decompressed file, uncounted."""
+        blocks, out = self._plain(min(n, BLOCK_BYTES)), b""
+        while len(out) < n and (block := next(blocks, b"")):
+            out += block
+        return out[:n]
+
+    def open(self) -> io.BufferedReader:
+        """Decompressed bytes as a stream that begins anew and is not counted."""
+        return io.BufferedReader(_Stream(self._plain()), _STREAM_BUFFER)
+
+    def blocks(self) -> Iterator[bytes]:
+        """Decompressed bytes in blocks of `BLOCK_BYTES`, counted as they pass. Only once."""
+        if self._reading is not None:
+            raise RuntimeError("a source is read once")
+        self._reading = self._passing()
+        return self._reading
+
+    def _passing(self) -> Iterator[bytes]:
+        for block in self._plain():
+            if self._counter is not None:
+                self._counter.feed(block)
+            yield block
+
+    def stream(self) -> io.BufferedReader:
+        """Decompressed bytes as a stream, counted as they pass. Only once."""
+        return io.BufferedReader(_Stream(self.blocks()), _STREAM_BUFFER)
+
+    def _plain(self, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
+        packed = self._head.startswith((_GZIP, _ZSTD))
+        limit = max(self.size * MAX_UNPACK_RATIO, UNPACK_FREE_BYTES) if packed else None
+        size = 0
+        with self._reasons(), self._bytes() as file:
+            opened = _opened(file, self._head)
+            while True:
+                try:
+                    block = opened.read(block_bytes)
+                except _DAMAGED as error:
+                    if isinstance(error, OSError) and not packed:
+                        raise
+                    raise RefusedFile(CUT_OFF) from None
+                if not block:
+                    break
+                size += len(block)
+                if limit is not None and size > limit:
+                    raise RefusedFile(
+                        f"The file unpacks to more than {MAX_UNPACK_RATIO} times its size, which no log does;"
+                        " unpack it yourself and look into it."
+                    )
+                yield bytes(block)
+
+    def lines(self) -> Iterator[Lines]:
+        """Blocks of whole lines, without a byte order mark. Only once."""
+        return whole_lines(self.blocks())
+
+    def parquet(self) -> pq.ParquetFile:
+        """The file as Parquet; its records are its rows. Raises `RefusedFile`."""
+        path = self.path
+        if self._head.startswith((_GZIP, _ZSTD)):
+            if self._scratch is None:
+                raise RuntimeError("a compressed Parquet file needs a scratch folder")
+            self._scratch.mkdir(parents=True, exist_ok=True)
+            path = self._scratch / f"{self.sha256[:16]}.unpacked.tmp"
+            self._unpacked.append(path)
+            with path.open("wb") as out:
+                for block in self._plain():
+                    out.write(block)
+        return self._parquet(path)
+
+    def _parquet(self, where: Path | pa.BufferReader) -> pq.ParquetFile:
+        try:
+            parquet = pq.ParquetFile(where)
+        except (pa.ArrowException, OSError):
+            raise RefusedFile("The file is not Parquet, which the format expects, or it is cut off.") from None
+        self._records = parquet.metadata.num_rows
+        return parquet
+
+    def _bytes(self) -> IO[bytes]:
+        return self.path.open("rb")
+
+    def close(self) -> None:
+        """Remove what was unpacked onto the disk."""
+        for path in self._unpacked:
+            path.unlink(missing_ok=True)
 
 
-def header_names(line: str, delimiter: str) -> list[str]:
-    """Names in a header line. Raises `RefusedFile` when it is not one."""
-    fields = split_quoted(line, delimiter)
-    names = [] if fields is None else [field.strip() for field in fields]
-    if "\x00" in line or not any(names):
-        raise RefusedFile("The first line is not a header of column names.")
-    doubled = sorted({name for name in names if names.count(name) > 1 and name})
-    if doubled:
-        shown = [name for name in doubled if shown_names(names) and shown_names([name])]
-        raise RefusedFile(
-            f"The header names column '{shown[0]}' twice." if shown else f"The file cannot be used: {NO_HEADER}."
-        )
-    return names
+class BytesSource(Source):
+    """Bytes in memory as a source."""
+
+    def __init__(
+        self,
+        data: bytes,
+        counter: Counter | None,
+        count: Callable[[Source], int] | None = None,
+        name: str = "",
+    ) -> None:
+        self.name = name
+        self._counter, self._count = counter, count
+        self._data, self._head, self.size = data, data[:8], len(data)
+        self._records, self._reading = None, None
+        self._unpacked = []
+        self.sha256 = hashlib.sha256(data).hexdigest()
+
+    def unchanged(self) -> None:
+        """Bytes do not change."""
+
+    def _bytes(self) -> IO[bytes]:
+        return io.BytesIO(self._data)
+
+    def parquet(self) -> pq.ParquetFile:
+        """The bytes as Parquet."""
+        return self._parquet(pa.BufferReader(b"".join(self._plain())))
 
 
-def split_quoted(line: str, delimiter: str) -> list[str] | None:
-    """Fields of one line with quotes, `None` when its quotes do not close.
+class _Stream(io.RawIOBase):
+    """Blocks as a raw stream."""
 
-    Examples
-    --------
-    >>> split_quoted('1,"a,b",2', ",")
-    ['1', 'a,b', '2']
-    >>> split_quoted('1,"a', ",") is None
-    True
-    """
-    try:
-        rows = list(csv.reader([line], delimiter=delimiter, strict=True))
-    except csv.Error:
-        return None
-    return rows[0] if len(rows) == 1 else None
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        super().__init__()
+        self._blocks = blocks
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._rest:
+            self._rest = memoryview(next(self._blocks, b""))
+        n = min(len(buffer), len(self._rest))
+        buffer[:n] = self._rest[:n]
+        self._rest = self._rest[n:]
+        return n
+
+
+def _opened(file: IO[bytes], head: bytes) -> Any:
+    if head.startswith(_GZIP):
+        return gzip.GzipFile(fileobj=file)
+    if head.startswith(_ZSTD):
+        return pa.CompressedInputStream(pa.PythonFile(file), "zstd")
+    return file
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's bytes as they lie on the disk. Raises `RefusedFile` when it cannot be read."""
+    return Source(path, LineCounter(header=False)).sha256
+
+
+def read_bytes(path: Path) -> bytes:
+    """Decompressed bytes of a file of at most `MAX_WHOLE_BYTES`. Raises `RefusedFile`."""
+    return whole(Source(path, LineCounter(header=False)))
+
+
+def whole(source: Source) -> bytes:
+    """Decompressed bytes of a source of at most `MAX_WHOLE_BYTES`. Raises `RefusedFile`."""
+    blocks: list[bytes] = []
+    size = 0
+    for block in source.blocks():
+        size += len(block)
+        if size > MAX_WHOLE_BYTES:
+            raise RefusedFile(f"The file holds more than {MAX_WHOLE_BYTES >> 30} GiB; split it.")
+        blocks.append(block)
+    return b"".join(blocks)

@@ -1,0 +1,97 @@
+"""What is done to rows before anything is written: vehicles become ids, names and VINs leave refused text.
+
+A vehicle that was to be forgotten is known by a keyed hash of its id alone: its records are dropped here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from warehouse.keys import MASK, hash_ids, mask_vins, tombstone
+
+if TYPE_CHECKING:
+    from warehouse.store import Warehouse
+
+_MIN_ID = 3
+_MAYBE_VIN = "[A-HJ-NPR-Za-hj-npr-z0-9]{17}"
+
+
+class Door:
+    """The door of one file: names of vehicles seen so far and their ids."""
+
+    def __init__(self, wh: Warehouse) -> None:
+        self._home = wh.home
+        self._tombstones = {row[0] for row in wh.rows("SELECT tombstone FROM meta_forgotten")}
+        self._ids: dict[str, str] = {}
+        self._gone: dict[str, bool] = {}
+
+    @property
+    def secrets(self) -> list[str]:
+        """Names that no text may repeat, long ones first."""
+        return sorted((text for text in self._ids if len(text) >= _MIN_ID), key=lambda text: (-len(text), text))
+
+    def learn(self, names: pl.Series) -> None:
+        """Ids of the names of vehicles in a column."""
+        new = sorted(set(names.unique().drop_nulls().to_list()) - self._ids.keys())
+        if new:
+            self._ids |= hash_ids(self._home, new)
+
+    def forgotten(self, names: pl.Series) -> pl.Series | None:
+        """Mask of the names of forgotten vehicles, `None` without any."""
+        if not self._tombstones:
+            return None
+        self.learn(names)
+        for name in self._ids.keys() - self._gone.keys():
+            self._gone[name] = tombstone(self._home, self._ids[name]) in self._tombstones
+        gone = [name for name, lost in self._gone.items() if lost]
+        return names.is_in(gone).fill_null(value=False)
+
+    def ids(self, names: pl.Series) -> pl.Series:
+        """Ids in place of names; null stays null."""
+        self.learn(names)
+        return names.replace_strict(self._ids, default=None, return_dtype=pl.String)
+
+    def hide_rows(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Vehicles by their ids, also inside the log's own names of sessions."""
+        if rows.height == 0:
+            return rows
+        self.learn(rows["vehicle_id"])
+        pairs = rows.select("vehicle_id", "session_ref").unique().drop_nulls()
+        changed: list[tuple[str, str, str]] = []
+        for vehicle, ref in pairs.iter_rows():
+            new = mask_vins(ref.replace(vehicle, self._ids[vehicle]) if len(vehicle) >= _MIN_ID else ref)
+            if new != ref:
+                changed.append((vehicle, ref, new))
+        if changed:
+            table = pl.DataFrame(changed, schema=["vehicle_id", "session_ref", "_new"], orient="row")
+            rows = rows.join(table, on=["vehicle_id", "session_ref"], how="left", maintain_order="left")
+            rows = rows.with_columns(pl.coalesce("_new", "session_ref").alias("session_ref")).drop("_new")
+        return rows.with_columns(self.ids(rows["vehicle_id"]).alias("vehicle_id"))
+
+    def hide_texts(self, texts: pl.Series) -> pl.Series:
+        """Texts without the names of this file's vehicles and without anything like a VIN."""
+        if texts.len() == 0:
+            return texts
+        if self.secrets:
+            texts = texts.str.replace_many(self.secrets, [MASK], leftmost=True)
+        maybe = texts.str.contains(_MAYBE_VIN).fill_null(value=False)
+        if maybe.any():
+            rows = maybe.arg_true()
+            masked = pl.Series([mask_vins(text) for text in texts.gather(rows)], dtype=pl.String)
+            texts = texts.scatter(rows, masked)
+        return texts
+
+    def hide(self, text: str) -> str:
+        """One text, as `hide_texts`."""
+        return self.hide_texts(pl.Series([text], dtype=pl.String))[0]
+
+
+def hide(text: str | None, secrets: list[str]) -> str | None:
+    """Text without the given names of vehicles and without anything like a VIN."""
+    if text is None:
+        return None
+    for secret in secrets:
+        text = text.replace(secret, MASK)
+    return mask_vins(text)

@@ -1,0 +1,219 @@
+"""One file on its way in: batches to parts, duplicates, conflicts and refused rows, with memory for two chunks.
+
+Batches are gathered into chunks of some hundred thousand rows. Each chunk is sorted, compared (`warehouse.dedupe`) and
+written as a part of its own; refused rows are spilled. Nothing is in the ledger before the last row of the file is
+read and counted: then all of it goes in, in one transaction.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from warehouse.dedupe import OwnPart, mark
+from warehouse.door import Door
+from warehouse.parts import scratch_folder, spans, write_part
+from warehouse.raw import KIND_RULES, RAW_SCHEMAS
+from warehouse.readers.batch import REJECTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from warehouse.readers.batch import Batch
+    from warehouse.store import Warehouse
+
+CHUNK_ROWS = 1_000_000
+_SPILL_ROWS = 200_000
+_HIDDEN = {name: dtype for name, dtype in REJECTS.items() if name != "owner"} | {"vehicle_id": pl.String()}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part that was written and is not yet in the ledger."""
+
+    kind: str
+    part_id: str
+    path: str
+    span: tuple[pl.DataFrame, pl.DataFrame]
+    rows: int
+
+
+@dataclass
+class Counts:
+    """Records of a file by what became of them."""
+
+    loaded: int = 0
+    rejected: int = 0
+    duplicate: int = 0
+    forgotten: int = 0
+
+    @property
+    def total(self) -> int:
+        """All records that a reader accounted for."""
+        return self.loaded + self.rejected + self.duplicate + self.forgotten
+
+
+@dataclass
+class Taking:
+    """What has been taken from a file so far.
+
+    Parameters
+    ----------
+    wh
+        The warehouse; nothing is written into its database here.
+    base
+        Beginning of the names of the file's parts.
+    """
+
+    wh: Warehouse
+    base: str
+    parts: list[Part] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+    first_reject: tuple[int, str] | None = None
+    _own: list[OwnPart] = field(default_factory=list)
+    _batches: list[Batch] = field(default_factory=list)
+    _rows: int = 0
+    _rejects: list[pl.DataFrame] = field(default_factory=list)
+    _held: int = 0
+    _spilled: list[Path] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.door = Door(self.wh)
+
+    def add(self, batch: Batch) -> None:
+        """Next batch of the file."""
+        self._batches.append(batch)
+        self._rows += sum(frame.height for frame in batch.rows.values())
+        if self._rows >= CHUNK_ROWS:
+            self._chunk()
+
+    def finish(self) -> None:
+        """No batch is left."""
+        if self._batches:
+            self._chunk()
+
+    def rejects(self) -> Iterator[pl.DataFrame]:
+        """Refused rows as the warehouse holds them; only after `finish`, when all names of the file are known."""
+        for path in self._spilled:
+            yield self._hidden(pl.read_parquet(path))
+        if self._rejects:
+            yield self._hidden(pl.concat(self._rejects))
+
+    def undo(self) -> None:
+        """Remove what was written: the file is not taken in."""
+        for part in self.parts:
+            with suppress(OSError):
+                (self.wh.home / part.path).unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        """Remove what was spilled."""
+        for path in self._spilled:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    def _hidden(self, rejects: pl.DataFrame) -> pl.DataFrame:
+        return rejects.with_columns(self.door.hide_texts(rejects["raw_text"]).alias("raw_text"))
+
+    def _chunk(self) -> None:
+        batches, self._batches, self._rows = self._batches, [], 0
+        rows: dict[str, pl.DataFrame] = {}
+        for kind in sorted({kind for batch in batches for kind in batch.rows}):
+            rows[kind] = pl.concat([batch.rows[kind] for batch in batches if kind in batch.rows])
+        rejects = pl.concat([batch.rejects.select(REJECTS.keys()) for batch in batches])
+        rows, rejects = self._drop_forgotten(rows, rejects)
+        for kind, frame in rows.items():
+            if KIND_RULES[kind].owner == "vehicle_id":
+                rows[kind] = self.door.hide_rows(frame)
+        marked = {kind: mark(self.wh, kind, frame, self._own) for kind, frame in rows.items()}
+        conflicts = pl.concat([_no_lines(), *(m.conflict_lines for m in marked.values())]).unique().sort()
+        refused = [rejects.with_columns(self.door.ids(rejects["owner"]).alias("vehicle_id")).drop("owner")]
+        for kind, m in marked.items():
+            if m.conflict_lines.len():
+                refused.append(self._conflicts(kind, m.rows, m.conflict_lines, batches))
+        self._refuse(pl.concat(refused).unique("line", keep="first", maintain_order=True).sort("line"))
+        silent = pl.concat([_no_lines(), *(batch.silent.cast(pl.Int64) for batch in batches)])
+        kept, new = [_no_lines()], [silent]
+        for kind, m in marked.items():
+            frame, seen = m.rows, m.seen
+            if conflicts.len():
+                stays = ~frame["line"].is_in(conflicts.implode())
+                frame, seen = frame.filter(stays), seen.filter(stays)
+            kept.append(frame["line"])
+            fresh = frame.filter(~seen) if seen.any() else frame
+            new.append(fresh["line"])
+            self._write(kind, fresh)
+        loaded = pl.concat(new).unique()
+        self.counts.loaded += loaded.len()
+        self.counts.duplicate += pl.concat([*kept, loaded]).n_unique() - loaded.len()
+
+    def _drop_forgotten(
+        self, rows: dict[str, pl.DataFrame], rejects: pl.DataFrame
+    ) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
+        """Records of forgotten vehicles are counted and dropped, whatever else a record holds."""
+        gone = [_no_lines()]
+        for kind, frame in rows.items():
+            mask = self.door.forgotten(frame["vehicle_id"]) if KIND_RULES[kind].owner == "vehicle_id" else None
+            if mask is not None:
+                gone.append(frame["line"].filter(mask))
+        mask = self.door.forgotten(rejects["owner"])
+        if mask is not None:
+            gone.append(rejects["line"].filter(mask))
+        lines = pl.concat(gone).unique()
+        if lines.len() == 0:
+            return rows, rejects
+        self.counts.forgotten += lines.len()
+        out = {kind: frame.filter(~frame["line"].is_in(lines.implode())) for kind, frame in rows.items()}
+        return out, rejects.filter(~rejects["line"].is_in(lines.implode()))
+
+    def _conflicts(self, kind: str, rows: pl.DataFrame, lines: pl.Series, batches: list[Batch]) -> pl.DataFrame:
+        owner = KIND_RULES[kind].owner
+        named = " and ".join(name for name in KIND_RULES[kind].key if name != "logger")
+        texts = pl.concat([batch.texts(lines).select("line", "raw_text") for batch in batches])
+        owners = rows.select("line", pl.col(owner).alias("vehicle_id")).unique("line", keep="first")
+        if owner != "vehicle_id":
+            owners = owners.with_columns(pl.lit(None, pl.String).alias("vehicle_id"))
+        said = lines.alias("line").to_frame().join(texts, on="line", how="left", maintain_order="left")
+        said = said.join(owners, on="line", how="left", maintain_order="left").with_columns(
+            pl.lit("conflict").alias("reason"),
+            pl.lit(f"the same {named} is there with other values").alias("detail"),
+        )
+        return said.select(_HIDDEN.keys())
+
+    def _refuse(self, rejects: pl.DataFrame) -> None:
+        if rejects.height == 0:
+            return
+        rejects = rejects.select(pl.col(name).cast(dtype) for name, dtype in _HIDDEN.items())
+        self.counts.rejected += rejects.height
+        line, detail = rejects.select("line", "detail").row(0)
+        if self.first_reject is None or line < self.first_reject[0]:
+            self.first_reject = (line, detail)
+        self._rejects.append(rejects)
+        self._held += rejects.height
+        if self._held >= _SPILL_ROWS:
+            folder = scratch_folder(self.wh.home)
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / f"{self.base}-rejects-{len(self._spilled)}.tmp"
+            # Names of later vehicles may stand in these texts still: the spill is removed before anything is done.
+            self._spilled.append(path)
+            pl.concat(self._rejects).write_parquet(path, compression="lz4")
+            self._rejects, self._held = [], 0
+
+    def _write(self, kind: str, fresh: pl.DataFrame) -> None:
+        if fresh.height == 0:
+            return
+        order = [*KIND_RULES[kind].key, "line"]
+        fresh = fresh.select(RAW_SCHEMAS[kind].keys()).sort(*order, maintain_order=True)
+        part_id = f"{self.base}-{len(self.parts)}"
+        span = spans(kind, fresh)
+        path = write_part(self.wh, kind, part_id, fresh)
+        self.parts.append(Part(kind, part_id, path, span, fresh.height))
+        self._own.append(OwnPart(self.wh.home / path, kind, span[1]))
+
+
+def _no_lines() -> pl.Series:
+    return pl.Series("line", [], dtype=pl.Int64)
