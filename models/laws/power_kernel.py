@@ -27,7 +27,7 @@ def table_axes() -> tuple[FloatArray, FloatArray]:
     return np.linspace(0.0, 1.0, TABLE_SOC), np.linspace(TABLE_LOW_C, TABLE_HIGH_C, n)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _close(
     values: FloatArray,
     sums: FloatArray,
@@ -63,7 +63,7 @@ def _close(
     return n, m
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")  # handing the arrays over costs more than the work
 def _emit(
     sums: FloatArray,
     at: NDArray[np.int64],

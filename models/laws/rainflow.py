@@ -57,37 +57,40 @@ class RainflowState:
 EMPTY = RainflowState(np.empty(0), np.empty(0, dtype=np.int64), 0.0, -1, 0.0, 0)
 
 
-@njit(cache=True, nogil=True)
+_CHUNK = 2048  # turning points are gathered in the cache
+
+
+@njit(cache=True, nogil=True, inline="always")  # seven arrays a call cost more than the count
 def _push(
     value: float,
     index: int,
     values: FloatArray,
     indices: IntArray,
     n: int,
-    cycles: FloatArray,
-    places: IntArray,
+    height: FloatArray,
+    mean: FloatArray,
+    start: IntArray,
+    end: IntArray,
+    closing: IntArray,
     m: int,
 ) -> tuple[int, int]:
-    values[n], indices[n] = value, index
-    n += 1
-    while n >= 3:
-        height = abs(values[n - 3] - values[n - 2])
-        if abs(values[n - 2] - values[n - 1]) < height:
+    while n >= 2:
+        a, b = values[n - 2], values[n - 1]
+        h = abs(a - b)
+        if abs(b - value) < h:
             break
-        cycles[m, 0] = height
-        cycles[m, 1] = 0.5 * (values[n - 3] + values[n - 2])
-        places[m, 0], places[m, 1] = indices[n - 3], indices[n - 2]
-        if n == 3:
-            cycles[m, 2], places[m, 2] = 0.5, -1
-            values[0], values[1] = values[1], values[2]
-            indices[0], indices[1] = indices[1], indices[2]
-            n = 2
+        height[m], mean[m] = h, 0.5 * (a + b)
+        start[m], end[m] = indices[n - 2], indices[n - 1]
+        if n == 2:
+            closing[m] = -1
+            values[0], indices[0] = b, indices[1]
+            n = 1
         else:
-            cycles[m, 2], places[m, 2] = 1.0, indices[n - 1]
-            values[n - 3], indices[n - 3] = values[n - 1], indices[n - 1]
+            closing[m] = index
             n -= 2
         m += 1
-    return n, m
+    values[n], indices[n] = value, index
+    return n + 1, m
 
 
 @njit(cache=True, nogil=True)
@@ -100,24 +103,69 @@ def _feed(
     last_index: int,
     direction: float,
     seen: int,
-    cycles: FloatArray,
-    places: IntArray,
+    height: FloatArray,
+    mean: FloatArray,
+    start: IntArray,
+    end: IntArray,
+    closing: IntArray,
 ) -> tuple[int, float, int, float, int]:
-    m = 0
-    for j in range(x.shape[0]):
-        v = x[j]
-        k = seen + j
-        if k == 0:
-            values[0], indices[0], n = v, 0, 1
-            last_value, last_index = v, 0
-            continue
-        d = v - last_value
-        if d == 0.0:
-            continue
-        if direction * d < 0.0:  # the last value was a turning point
-            n, m = _push(last_value, last_index, values, indices, n, cycles, places, m)
-        direction, last_value, last_index = d, v, k
+    m, first = 0, 0
+    if seen == 0 and x.shape[0] > 0:
+        values[0], indices[0], n = x[0], 0, 1
+        last_value, last_index, first = x[0], 0, 1
+    turns, places = np.empty(_CHUNK), np.empty(_CHUNK, dtype=np.int64)
+    for low in range(first, x.shape[0], _CHUNK):
+        k = 0
+        for j in range(low, min(low + _CHUNK, x.shape[0])):  # without a branch: random traces would mispredict it
+            v = x[j]
+            d = v - last_value
+            turns[k], places[k] = last_value, last_index
+            k += direction * d < 0.0  # the last value was a turning point
+            moved = d != 0.0
+            direction = d if moved else direction
+            last_index = seen + j if moved else last_index
+            last_value = v
+        for i in range(k):
+            n, m = _push(turns[i], places[i], values, indices, n, height, mean, start, end, closing, m)
     return n, last_value, last_index, direction, m
+
+
+@njit(cache=True, nogil=True)
+def _rest(
+    last_value: float,
+    last_index: int,
+    values: FloatArray,
+    indices: IntArray,
+    n: int,
+    height: FloatArray,
+    mean: FloatArray,
+    start: IntArray,
+    end: IntArray,
+    closing: IntArray,
+    m: int,
+) -> int:
+    if last_index > 0:
+        n, m = _push(last_value, last_index, values, indices, n, height, mean, start, end, closing, m)
+    for i in range(n - 1):
+        height[m], mean[m] = abs(values[i + 1] - values[i]), 0.5 * (values[i + 1] + values[i])
+        start[m], end[m], closing[m] = indices[i], indices[i + 1], -1
+        m += 1
+    return m
+
+
+_Room = tuple[FloatArray, FloatArray, IntArray, IntArray, IntArray]
+
+
+def _room(size: int) -> _Room:
+    """Space for ranges; what is never written costs no memory."""
+    heights, means = np.empty(size), np.empty(size)
+    places = [np.empty(size, dtype=np.int64) for _ in range(3)]
+    return heights, means, places[0], places[1], places[2]
+
+
+def _cycles(room: _Room, m: int) -> Cycles:
+    closing = room[4][:m]
+    return Cycles(room[0][:m], room[1][:m], np.where(closing < 0, 0.5, 1.0), room[2][:m], room[3][:m], closing)
 
 
 def advance(state: RainflowState, trace: FloatArray) -> tuple[RainflowState, Cycles]:
@@ -139,37 +187,33 @@ def advance(state: RainflowState, trace: FloatArray) -> tuple[RainflowState, Cyc
     ----------
     ASTM E1049-85, section 5.4.4.
     """
-    x = np.ascontiguousarray(trace, dtype=float)
-    s, room = state.values.shape[0], state.values.shape[0] + x.shape[0] + 1
-    values, indices = np.empty(room), np.empty(room, dtype=np.int64)
+    after, room, m = _advance(state, np.ascontiguousarray(trace, dtype=float))
+    return after, _cycles(room, m)
+
+
+def _advance(state: RainflowState, x: FloatArray) -> tuple[RainflowState, _Room, int]:
+    s = state.values.shape[0]
+    room = _room(s + x.shape[0] + 2)
+    values, indices = np.empty(s + x.shape[0] + 2), np.empty(s + x.shape[0] + 2, dtype=np.int64)
     values[:s], indices[:s] = state.values, state.indices
-    cycles, places = np.empty((room, 3)), np.empty((room, 3), dtype=np.int64)
     n, last_value, last_index, direction, m = _feed(
-        x, values, indices, s, state.last_value, state.last_index, state.direction, state.seen, cycles, places
+        x, values, indices, s, state.last_value, state.last_index, state.direction, state.seen, *room
     )
-    after = RainflowState(
-        values[:n].copy(), indices[:n].copy(), last_value, last_index, direction, state.seen + x.shape[0]
-    )
-    return after, _cycles(cycles[:m], places[:m])
+    seen = state.seen + x.shape[0]
+    return RainflowState(values[:n].copy(), indices[:n].copy(), last_value, last_index, direction, seen), room, m
+
+
+def _residue(state: RainflowState, room: _Room, m: int) -> int:
+    s = state.values.shape[0]
+    values, indices = np.empty(s + 1), np.empty(s + 1, dtype=np.int64)
+    values[:s], indices[:s] = state.values, state.indices
+    return _rest(state.last_value, state.last_index, values, indices, s, *room, m)
 
 
 def residue(state: RainflowState) -> Cycles:
     """What has not closed: ranges that the last sample would close, then the rest as half cycles."""
-    s = state.values.shape[0]
-    values, indices = np.empty(s + 1), np.empty(s + 1, dtype=np.int64)
-    values[:s], indices[:s] = state.values, state.indices
-    cycles, places = np.empty((s + 2, 3)), np.full((s + 2, 3), -1, dtype=np.int64)
-    n, m = s, 0
-    if state.last_index > 0:
-        n, m = _push(state.last_value, state.last_index, values, indices, n, cycles, places, 0)
-    if n >= 2:
-        rest = slice(m, m + n - 1)
-        cycles[rest, 0] = np.abs(np.diff(values[:n]))
-        cycles[rest, 1] = 0.5 * (values[1:n] + values[: n - 1])
-        cycles[rest, 2] = 0.5
-        places[rest, 0], places[rest, 1], places[rest, 2] = indices[: n - 1], indices[1:n], -1
-        m += n - 1
-    return _cycles(cycles[:m], places[:m])
+    room = _room(state.values.shape[0] + 2)
+    return _cycles(room, _residue(state, room, 0))
 
 
 def count_cycles(trace: FloatArray) -> Cycles:
@@ -183,17 +227,5 @@ def count_cycles(trace: FloatArray) -> Cycles:
     >>> sorted(zip(c.range_frac.tolist(), c.count.tolist()))
     [(3.0, 0.5), (4.0, 0.5), (4.0, 1.0), (6.0, 0.5), (8.0, 0.5), (8.0, 0.5), (9.0, 0.5)]
     """
-    state, closed = advance(EMPTY, trace)
-    rest = residue(state)
-    return Cycles(
-        *(
-            np.concatenate([getattr(closed, name), getattr(rest, name)])
-            for name in ("range_frac", "mean_frac", "count", "start", "end", "closing")
-        )
-    )
-
-
-def _cycles(cycles: FloatArray, places: IntArray) -> Cycles:
-    c = [np.ascontiguousarray(cycles[:, i]) for i in range(3)]
-    p = [np.ascontiguousarray(places[:, i]) for i in range(3)]
-    return Cycles(c[0], c[1], c[2], p[0], p[1], p[2])
+    state, room, m = _advance(EMPTY, np.ascontiguousarray(trace, dtype=float))
+    return _cycles(room, _residue(state, room, m))
