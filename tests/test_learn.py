@@ -107,7 +107,7 @@ def test_learns_once_and_the_same_twice(warehouse: Warehouse) -> None:
     again = learn(warehouse, settings)
     assert again.computed == 0
     assert before == [warehouse.rows(f"SELECT * FROM {t} ORDER BY ALL") for t in tables]
-    assert first.sentence.startswith("2 vehicles (2 with new exposures), 6 capacity readings, 4 fits in 1 cohorts")
+    assert first.sentence.startswith("2 vehicles (2 with new exposures), 6 capacity readings, 6 fits in 1 cohorts")
 
 
 def test_the_life_before_the_logs_is_there_and_flagged(warehouse: Warehouse) -> None:
@@ -122,7 +122,7 @@ def test_the_life_before_the_logs_is_there_and_flagged(warehouse: Warehouse) -> 
         assert h.exposures["nmc_b1_2023"][:, 2].sum() == pytest.approx(life)
     assert done.histories["va"].readings.days.shape[0] == 6
     assert done.vehicle_shrinkage("va") < done.vehicle_shrinkage("vb") < 1.01
-    assert 0 < done.outside["va"]["nmc_sanyo_2014"] <= 1
+    assert 0 < done.outside["va"]["nmc_b1_2023"] <= 1
     assert not done.residual.used
     assert done.shifts["va"][0] == 0.0
 

@@ -227,7 +227,7 @@ class PowerLaw:
         return np.power(self._cycling_k(half), 1.0 / self.exponents[1]) * half.full_cycles
 
     def _cycling_k(self, half: HalfCycles) -> FloatArray:
-        return self.cycling(half.depth, half.volt_rms, half.c_rate, half.temp_k)
+        return self.cycling(half.depth, half.volt_rms, half.c_rate, half.temp_k, half.mean_soc)
 
     @cached_property
     def reads_voltage(self) -> bool:

@@ -17,8 +17,8 @@ GAS_CONSTANT = 8.314462618
 _F = TypeVar("_F")
 CalendarRate = Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
 """(temperature [K], cell SOC [1], open-circuit voltage [V]) -> k."""
-CyclingRate = Callable[[FloatArray, FloatArray, FloatArray, FloatArray], FloatArray]
-"""(depth [1], rms voltage [V], C-rate [1/h], temperature [K]) -> k."""
+CyclingRate = Callable[[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray], FloatArray]
+"""(depth [1], rms voltage [V], C-rate [1/h], temperature [K], mean SOC [1]) -> k."""
 
 
 def graphite_potential_v(cell_soc_frac: FloatArray) -> FloatArray:
@@ -62,6 +62,62 @@ def voltage_arrhenius(entry: Entry) -> CalendarRate:
     return rate
 
 
+def soc_arrhenius(entry: Entry) -> CalendarRate:
+    """Calendar: k = a exp(-b/T) exp(c SOC/T)."""
+    a, b, c = (entry.number(f"calendar_{n}") for n in ("prefactor", "activation_k", "soc_k"))
+
+    def rate(temp_k: FloatArray, soc: FloatArray, volt: FloatArray) -> FloatArray:
+        return a * np.exp((c * np.clip(soc, 0.0, 1.0) - b) / temp_k)
+
+    return rate
+
+
+def _arrhenius(temp_k: FloatArray, activation_j_per_mol: float) -> FloatArray:
+    return np.exp(-activation_j_per_mol / GAS_CONSTANT * (1.0 / temp_k - 1.0 / 298.15))
+
+
+def soc_polynomial_arrhenius(entry: Entry) -> CalendarRate:
+    """Calendar: k = A(Ea) (c0 + c1 s + c2 s^2 + c3 s^3 + c4 s T + c5 max(0, T - 328.15)), never negative.
+
+    A is Arrhenius's factor about 298.15 K, s the state of charge, T in kelvin.
+    """
+    c, ea = [entry.number(f"calendar_c{i}") for i in range(6)], entry.number("calendar_activation_j_per_mol")
+
+    def rate(temp_k: FloatArray, soc: FloatArray, volt: FloatArray) -> FloatArray:
+        s = np.clip(soc, 0.0, 1.0)
+        k = c[0] + s * (c[1] + s * (c[2] + s * c[3]) + c[4] * temp_k) + c[5] * np.maximum(temp_k - 328.15, 0.0)
+        return _arrhenius(temp_k, ea) * np.maximum(k, 0.0)
+
+    return rate
+
+
+def potential_arrhenius(entry: Entry) -> CalendarRate:
+    """Calendar: k = a exp(-b/T) exp(-c Ua/T), Ua the graphite's potential."""
+    a, b, c = (entry.number(f"calendar_{n}") for n in ("prefactor", "activation_k", "potential_k_per_v"))
+
+    def rate(temp_k: FloatArray, soc: FloatArray, volt: FloatArray) -> FloatArray:
+        return a * np.exp(-(b + c * graphite_potential_v(soc)) / temp_k)
+
+    return rate
+
+
+def potential_soc_sum(entry: Entry) -> CalendarRate:
+    """Calendar: k = c0 + c1 exp(TN^3 u^(-1/3)) + c2 TN^3 u^(-1/2) + c3 exp(SOC^(1/2) / TN^2) + c4 exp(SOC^3).
+
+    TN = T / 308.15 K and u = Ua / 0.123 V; never negative; days counted in units of 1e4.
+    """
+    c, p = [entry.number(f"calendar_c{i}") for i in range(5)], entry.number("calendar_exponent")
+
+    def rate(temp_k: FloatArray, soc: FloatArray, volt: FloatArray) -> FloatArray:
+        s = np.clip(soc, 0.0, 1.0)
+        u, cube = graphite_potential_v(s) / 0.123, (temp_k / 308.15) ** 3
+        k = c[0] + c[1] * np.exp(cube * np.power(u, -1.0 / 3.0)) + c[2] * cube / np.sqrt(u)
+        k = k + c[3] * np.exp(np.sqrt(s) * np.power(cube, -2.0 / 3.0)) + c[4] * np.exp(s**3)
+        return 1e4**-p * np.maximum(k, 0.0)
+
+    return rate
+
+
 def anode_potential(entry: Entry) -> CalendarRate:
     """Calendar: k = a exp(-b (Ua/0.123)^(1/3) / TN^3), TN = T / 308.15 K, days counted in units of 1e4."""
     a, b, p = (entry.number(n) for n in ("calendar_prefactor", "calendar_potential", "calendar_exponent"))
@@ -78,7 +134,9 @@ def depth_rate(entry: Entry) -> CyclingRate:
     k1, n, c, p = (entry.number(f"cycling_{x}") for x in ("k1", "depth_exponent", "rate_exponent", "exponent"))
     low, high = entry["valid_c_rate_per_h"].value
 
-    def rate(depth: FloatArray, volt: FloatArray, c_rate: FloatArray, temp_k: FloatArray) -> FloatArray:
+    def rate(
+        depth: FloatArray, volt: FloatArray, c_rate: FloatArray, temp_k: FloatArray, soc: FloatArray
+    ) -> FloatArray:
         return k1 * 1e3**-p * np.power(depth, n) * np.power(np.clip(c_rate, low, high), c)
 
     return rate
@@ -89,7 +147,9 @@ def voltage_depth(entry: Entry) -> CyclingRate:
     a, b, c, d = (entry.number(f"cycling_{x}") for x in ("voltage_square", "voltage_best", "offset", "depth_slope"))
     p, ah = entry.number("cycling_exponent"), entry.number("cell_ah")
 
-    def rate(depth: FloatArray, volt: FloatArray, c_rate: FloatArray, temp_k: FloatArray) -> FloatArray:
+    def rate(
+        depth: FloatArray, volt: FloatArray, c_rate: FloatArray, temp_k: FloatArray, soc: FloatArray
+    ) -> FloatArray:
         return (2.0 * ah) ** p * (a * (volt - b) ** 2 + c + d * depth)
 
     return rate
@@ -99,14 +159,99 @@ def depth_temperature_rate(entry: Entry) -> CyclingRate:
     """Cycling: k = a (DOD^2 TN^3 C^0.5)^b, TN = T / 308.15 K, full cycles counted in units of 1e5."""
     a, b, p = (entry.number(f"cycling_{x}") for x in ("prefactor", "stress_exponent", "exponent"))
 
-    def rate(depth: FloatArray, volt: FloatArray, c_rate: FloatArray, temp_k: FloatArray) -> FloatArray:
+    def rate(
+        depth: FloatArray, volt: FloatArray, c_rate: FloatArray, temp_k: FloatArray, soc: FloatArray
+    ) -> FloatArray:
         return a * 1e5**-p * np.power(depth**2 * (temp_k / 308.15) ** 3 * np.sqrt(c_rate), b)
 
     return rate
 
 
-_CALENDAR = {f.__name__: f for f in (arrhenius_soc, voltage_arrhenius, anode_potential)}
-_CYCLING = {f.__name__: f for f in (depth_rate, voltage_depth, depth_temperature_rate)}
+def depth_rate_sum(entry: Entry) -> CyclingRate:
+    """Cycling: k = (a + b DOD + c C) (exp(d/T) + exp(-e/T))."""
+    a, b, c = (entry.number(f"cycling_{x}") for x in ("offset", "depth_slope", "rate_slope"))
+    cold, hot = entry.number("cycling_cold_k"), entry.number("cycling_hot_k")
+
+    def rate(
+        depth: FloatArray, volt: FloatArray, c_rate: FloatArray, temp_k: FloatArray, soc: FloatArray
+    ) -> FloatArray:
+        return (a + b * depth + c * c_rate) * (np.exp(cold / temp_k) + np.exp(-hot / temp_k))
+
+    return rate
+
+
+def depth_arrhenius(entry: Entry) -> CyclingRate:
+    """Cycling: k = a exp(-b/T) exp(c exp(DOD^2)), whatever the current."""
+    a, b, c = (entry.number(f"cycling_{x}") for x in ("prefactor", "activation_k", "depth_stress"))
+
+    def rate(
+        depth: FloatArray, volt: FloatArray, c_rate: FloatArray, temp_k: FloatArray, soc: FloatArray
+    ) -> FloatArray:
+        return a * np.exp(c * np.exp(depth**2) - b / temp_k)
+
+    return rate
+
+
+def rate_temperature(entry: Entry) -> CyclingRate:
+    """Cycling: k = a exp(b C^3) exp(c TN^3 C^(1/2)), TN = T / 308.15 K, C held within the tested range.
+
+    Depth has no say; full cycles are counted in units of 1e4.
+    """
+    a, b, c, p = (entry.number(f"cycling_{x}") for x in ("prefactor", "rate_cubic", "rate_root", "exponent"))
+    high = entry.number("cycling_rate_limit_per_h")
+
+    def rate(
+        depth: FloatArray, volt: FloatArray, c_rate: FloatArray, temp_k: FloatArray, soc: FloatArray
+    ) -> FloatArray:
+        held = np.minimum(c_rate, high)
+        return a * 1e4**-p * np.exp(b * held**3 + c * (temp_k / 308.15) ** 3 * np.sqrt(held))
+
+    return rate
+
+
+def storage_times_stress(entry: Entry) -> CyclingRate:
+    """Cycling: k = k_cal (max(0, a A(E1) (DOD C)^(1/2) (1 + b s) - c) + d A(E2) DOD^6) e, s the mean SOC.
+
+    k_cal is the storage rate at s; A(E) is Arrhenius's factor about 298.15 K.
+    """
+    storage = calendar_rate(entry)
+    a, b, c, d, e = (entry.number(f"cycling_{x}") for x in ("stress", "soc", "threshold", "deep", "scale"))
+    ea_stress, ea_deep = (entry.number(f"cycling_{x}_activation_j_per_mol") for x in ("stress", "deep"))
+
+    def rate(
+        depth: FloatArray, volt: FloatArray, c_rate: FloatArray, temp_k: FloatArray, soc: FloatArray
+    ) -> FloatArray:
+        stress = a * _arrhenius(temp_k, ea_stress) * np.sqrt(depth * c_rate) * (1.0 + b * soc)
+        deep = d * _arrhenius(temp_k, ea_deep) * depth**6
+        return e * storage(temp_k, soc, volt) * (np.maximum(stress - c, 0.0) + deep)
+
+    return rate
+
+
+_CALENDAR = {
+    f.__name__: f
+    for f in (
+        arrhenius_soc,
+        voltage_arrhenius,
+        anode_potential,
+        soc_arrhenius,
+        potential_arrhenius,
+        potential_soc_sum,
+        soc_polynomial_arrhenius,
+    )
+}
+_CYCLING = {
+    f.__name__: f
+    for f in (
+        depth_rate,
+        voltage_depth,
+        depth_temperature_rate,
+        depth_rate_sum,
+        depth_arrhenius,
+        rate_temperature,
+        storage_times_stress,
+    )
+}
 
 
 def calendar_rate(entry: Entry) -> CalendarRate:

@@ -14,7 +14,7 @@ def laws_for(cell_id: str, home: Path | None = None) -> tuple[Law, ...]:
     """Members of the ensemble of a cell: SEI members first, then its semi-empirical laws.
 
     The cell's own list ``laws`` (``cells.toml``) names and orders the latter; where a cell has none, all laws of its
-    chemistry speak (NCA borrows those of NMC).
+    chemistry speak (NCA has those of NMC beside its own).
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def laws_for(cell_id: str, home: Path | None = None) -> tuple[Law, ...]:
     named = cell.get("laws")
     if named is None:
         chemistry = cell.text("chemistry")
-        like = "nmc" if chemistry == "nca" else chemistry
-        named = [law_id for law_id in sorted(power) if power[law_id].text("chemistry") == like]
+        like = {chemistry, "nmc"} if chemistry == "nca" else {chemistry}
+        named = [law_id for law_id in sorted(power) if power[law_id].text("chemistry") in like]
     known = {law.law_id for law in laws}
     laws += [power_law(law_id, home) for law_id in named if law_id in power and law_id not in known]
     missing = [law_id for law_id in named if law_id not in power and law_id not in known]
