@@ -29,7 +29,7 @@ def needs_preparing(spec: FormatSpec) -> bool:
 
 def is_composed(column: ColumnSpec) -> bool:
     """Whether a column's value is made of several cells, or some of its contents mean "not known"."""
-    made = column.plus or column.times or column.mean_with or column.unknown
+    made = column.plus or column.times or column.mean_with or column.join or column.unknown
     return bool(made) or column.unknown_below is not None or column.unknown_above is not None
 
 

@@ -138,7 +138,8 @@ class ColumnSpec(Strict):
 
     ``or_from``: other names of the column. ``optional``: no column, no value. ``file_name``: without the column, the
     value is the group of this pattern in the file's name. ``plus``, ``times``: columns added and multiplied;
-    ``mean_with``: columns of which the mean is taken, empty ones apart. ``unknown``: contents that mean "not known";
+    ``mean_with``: columns of which the mean is taken, empty ones apart. ``join``: columns whose text follows after a
+    blank (a clock after a day). ``unknown``: contents that mean "not known";
     ``unknown_below``, ``unknown_above``: beyond these (in the canonical unit) a value is a known defect of the logger,
     emptied and flagged, and the rest of the row stays.
     """
@@ -160,6 +161,7 @@ class ColumnSpec(Strict):
     plus: tuple[str, ...] = ()
     times: tuple[str, ...] = ()
     mean_with: tuple[str, ...] = ()
+    join: tuple[str, ...] = ()
     unknown: tuple[str | float, ...] = ()
     unknown_below: float | None = None
     unknown_above: float | None = None
@@ -258,7 +260,7 @@ class FormatSpec(Strict):
         for column in self.columns.values():
             if column.from_ is not None:
                 names.append(column.from_)
-            names += [*column.subtract, *column.plus, *column.times, *column.mean_with]
+            names += [*column.subtract, *column.plus, *column.times, *column.mean_with, *column.join]
         if self.elapsed is not None:
             names += [self.elapsed.column] + ([self.elapsed.group] if self.elapsed.group is not None else [])
         if self.sessions.duration is not None:

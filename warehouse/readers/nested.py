@@ -133,6 +133,25 @@ class _Documents:
         return Batch({spec.kind: rows}, pl.concat([broken, rejects]).sort("line"), texts, silent=silent)
 
 
+def flat_cells(records: Iterator[bytes], most: int) -> dict[str, list[str]]:
+    """Cells of the first documents by their path, missing ones empty: to look at an unknown file."""
+    rows: list[dict[str, str | None]] = []
+    for record in records:
+        try:
+            value = json.loads(record)
+            for document in value if isinstance(value, list) else [value]:
+                if isinstance(document, dict):
+                    row: dict[str, str | None] = {}
+                    _flatten(document, "", row, None)
+                    rows.append(row)
+        except (ValueError, RecursionError):
+            continue
+        if len(rows) >= most:
+            break
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return {name: [row.get(name) or "" for row in rows] for name in names}
+
+
 def _texts_of(cells: pl.DataFrame, names: list[str], spec: FormatSpec) -> Callable[[pl.Series], pl.DataFrame]:
     def texts(lines: pl.Series) -> pl.DataFrame:
         some = cells.filter(pl.col("line").is_in(lines.implode())).unique("line", keep="first", maintain_order=True)
@@ -152,12 +171,13 @@ def _find(value: Any, name: str) -> Any:
     return None
 
 
-def _flatten(value: dict[str, Any], prefix: str, out: dict[str, str | None], wanted: frozenset[str]) -> None:
+def _flatten(value: dict[str, Any], prefix: str, out: dict[str, str | None], wanted: frozenset[str] | None) -> None:
+    """Cells of a document by path: the wanted ones, or all scalars."""
     for key, part in value.items():
         name = prefix + key
-        if isinstance(part, dict) and name not in wanted:
+        if isinstance(part, dict) and (wanted is None or name not in wanted):
             _flatten(part, name + ".", out, wanted)
-        elif name in wanted:
+        elif (wanted is None and not isinstance(part, list | dict)) or (wanted is not None and name in wanted):
             out[name] = _text(part)
 
 

@@ -162,6 +162,8 @@ def _composed(
     source = column.from_ or ""
     if RAW_SCHEMAS[spec.kind][name] != pl.Float64():
         text = as_text(cells[source].cast(pl.String), spec.file)
+        for other in column.join:
+            text = text + " " + as_text(cells[other].cast(pl.String), spec.file)
         return text.set(text.is_in([str(u) for u in column.unknown]), None), None
     value = _known(cells[source], source, column, spec, refusals)
     if column.mean_with:

@@ -123,7 +123,7 @@ def _segments(lines: pl.DataFrame, spec: FormatSpec) -> Iterator[tuple[pl.DataFr
         return
     rows = lines["text"].str.strip_chars_start(' "').str.starts_with(mark).arg_true().to_list()
     yield lines.head(rows[0] if rows else lines.height), None
-    for row, end in zip(rows, [*rows[1:], lines.height], strict=True):
+    for row, end in zip(rows, [*rows[1:], lines.height][: len(rows)], strict=True):
         yield lines.slice(row + 1, end - row - 1), lines.slice(row, 1)
 
 
