@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pipelines.settings import Settings, prepare_environment
@@ -115,14 +116,46 @@ def fleet(
 
 @app.command()
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="Files or folders.")],
-    fmt: Annotated[str, typer.Option("--format", help="Name of a format, or a TOML file that describes one.")],
+    paths: Annotated[list[Path] | None, typer.Argument(help="Files, folders or quoted patterns.")] = None,
+    fmt: Annotated[str | None, typer.Option("--format", help="Name of a format, or a TOML file.")] = None,
+    explain: Annotated[
+        Path | None, typer.Option(help="Propose a format from this file's head; take nothing in.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="With --explain: write the proposed format to this file.")] = None,
     as_json: Json = False,
 ) -> None:
     """Take files in: every record is loaded, rejected with a reason, or a duplicate."""
+    if explain is not None:
+        if paths or fmt is not None:
+            raise UserError("--explain looks at one file and takes nothing in: give neither paths nor --format.")
+        _explain(explain, out, as_json)
+        return
+    if not paths or fmt is None:
+        raise UserError("Give PATH... and --format; `fadecast ingest --explain FILE` proposes a format.")
     from pipelines.steps import intake
 
     _report_files(intake.ingest(_settings(), paths, fmt), as_json)
+
+
+def _explain(path: Path, out: Path | None, as_json: bool) -> None:
+    """Show what a file's head tells: reasons to standard error, the TOML to a file or standard output."""
+    from pipelines.steps import explain
+
+    found = explain.explain_file(path)
+    if out is not None:
+        explain.write_proposal(found, out)
+    if as_json:
+        _print_json(explain.as_json(path, found))
+        return
+    table = Table(box=None)
+    for name in ("what", "looks like", "sure", "because"):
+        table.add_column(name, overflow="fold")
+    for guess in found.guesses:
+        table.add_row(*map(escape, (guess.what, guess.value, guess.confidence, guess.reason)))
+    err.print(table)
+    if found.known is None and out is None:
+        sys.stdout.write(found.toml)
+    _say(explain.way_on(path, found, out))
 
 
 def _report_files(results: list[Any], as_json: bool) -> None:

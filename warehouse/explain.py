@@ -174,7 +174,7 @@ def _shape(head: Head) -> tuple[Shape, str]:
         return shape, "parquet"
     start = head.data.removeprefix(b"\xef\xbb\xbf").lstrip()
     if start[:1] in (b"{", b"["):
-        cells = flat_cells(jsondocs.records(io.BytesIO(head.data)), _MAX_DOCUMENTS)
+        cells = flat_cells(jsondocs.records(io.BytesIO(head.data), head.data[: jsondocs.PEEK]), _MAX_DOCUMENTS)
         if cells:
             shape = Shape(list(cells), cells, json=True)
             shape.guesses.append(

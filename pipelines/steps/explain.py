@@ -72,6 +72,29 @@ def _parquet_head(name: str, file: BinaryIO | io.BytesIO) -> Head:
     return Head(name, b"", rows <= _HEAD_ROWS, pl.DataFrame(frame), rows)
 
 
+def write_proposal(found: Explanation, out: Path) -> None:
+    """Write the proposed format. Raises `UserError` for a known one, or when the file cannot be written."""
+    if found.known is not None:
+        raise UserError(f"Nothing to write: this looks like {found.known}; use --format {found.known}.")
+    if out.suffix != ".toml":
+        raise UserError(f"--out takes a file that ends in .toml, got '{out}'.")
+    try:
+        out.write_text(found.toml, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{out} cannot be written ({error.strerror}).") from None
+
+
+def way_on(path: Path, found: Explanation, out: Path | None) -> str:
+    """What to do with an explanation, in a sentence."""
+    if found.known is not None:
+        return f"This looks like {found.known}: `fadecast ingest {path} --format {found.known}`."
+    where = "FILE.toml (save the lines above)" if out is None else str(out)
+    if not found.ready:
+        return f"Not told by the file alone: complete the marked lines of {where}, then `--format` takes it."
+    share = f"{found.rows_good} of {found.rows_read} records of the head are read with it"
+    return f"{share}. Confirm each line of {where}, then `fadecast ingest {path} --format {out or 'FILE.toml'}`."
+
+
 def as_json(path: Path, found: Explanation) -> dict[str, Any]:
     """An explanation for scripts."""
     return {

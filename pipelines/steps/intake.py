@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -33,7 +34,7 @@ def ingest(settings: Settings, paths: Iterable[Path], format_name_or_path: str |
     settings
         The home.
     paths
-        Files or folders (all files below, hidden ones apart), taken in the order of their names.
+        Files, folders (all files below, hidden ones apart) or patterns (``logs/**/*.csv.gz``), in the order of names.
     format_name_or_path
         Name of a packaged format, or a TOML file.
 
@@ -105,6 +106,9 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
             yield from sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+        elif not path.exists() and glob.has_magic(str(path)):
+            found = (Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207  pattern with a folder
+            yield from sorted(p for p in found if p.is_file())
         else:
             yield path
 

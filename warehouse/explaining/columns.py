@@ -2,50 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
+from warehouse.explaining.dating import clock_of, find_times, join_dates
+from warehouse.explaining.draft import Draft
 from warehouse.explaining.guess import CERTAIN, LIKELY, UNKNOWN, UNSURE, Guess
 from warehouse.explaining.shape import Shape
 from warehouse.explaining.signs import is_meter, scale_by_range, share_of, sign_of_current, sign_of_power
-from warehouse.explaining.times import Clock, elapsed_seconds, read_clock
-from warehouse.explaining.words import QUANTITY, is_personal, match, plain_name, unit_of
+from warehouse.explaining.times import Clock
+from warehouse.explaining.words import QUANTITY, is_personal, match, plain_name, score, unit_of
 from warehouse.raw import LIMITS, RAW_SCHEMAS
 
-# Words that say: not the measured value itself.
-_NOT_MEASURED = {
-    "min",
-    "max",
-    "requested",
-    "target",
-    "limit",
-    "soll",
-    "set",
-    "setpoint",
-    "ziel",
-    "available",
-    "offered",
-    "interpolated",
-}
-_NOT_OF = {
-    "power_kw": {
-        "heating",
-        "heater",
-        "aircon",
-        "motor",
-        "switch",
-        "sw",
-        "factor",
-        "reactive",
-        "a",
-        "aux",
-        "apparent",
-        "max",
-    }
-}
 _OF_KIND = {
     "samples": (
         "soc_frac",
@@ -74,27 +43,11 @@ _OWNER = {
 _CURRENCIES = {"eur": "EUR", "gbp": "GBP", "usd": "USD", "nok": "NOK", "p/": "GBP", "€": "EUR", "£": "GBP", "$": "USD"}
 
 
-@dataclass
-class Draft:
-    """A format in the making."""
-
-    kind: str
-    columns: dict[str, dict[str, Any]] = field(default_factory=dict)
-    open: dict[str, dict[str, Any]] = field(default_factory=dict)  # columns that want an answer first
-    guesses: list[Guess] = field(default_factory=list)
-    time: dict[str, Any] = field(default_factory=dict)
-    elapsed: dict[str, Any] = field(default_factory=dict)
-    meter: dict[str, Any] = field(default_factory=dict)
-    json: dict[str, Any] = field(default_factory=dict)
-    personal: list[str] = field(default_factory=list)
-    unused: list[str] = field(default_factory=list)
-
-
 def draft(shape: Shape, file_name: str) -> Draft:
     """Columns of a table (or of flattened JSON) as a format would name them."""
-    _join_dates(shape)
+    join_dates(shape)
     numbers = {name: _numbers(cells, shape.decimal) for name, cells in shape.cells.items()}
-    clocks = {name: clock for name, cells in shape.cells.items() if (clock := _clock_of(name, cells)) is not None}
+    clocks = {name: clock for name, cells in shape.cells.items() if (clock := clock_of(name, cells)) is not None}
     values = {n: s for n, s in numbers.items() if s is not None and n not in clocks}
     out = Draft(_kind(shape, values, clocks))
     out.guesses.append(Guess("kind", out.kind, LIKELY, _why_kind(out.kind)))
@@ -103,7 +56,7 @@ def draft(shape: Shape, file_name: str) -> Draft:
         said = "their names say so; they are masked and never kept"
         out.guesses.append(Guess("personal", ", ".join(out.personal), LIKELY, said))
     used: set[str] = set()
-    _times(out, shape, clocks, values, used, file_name)
+    find_times(out, shape, clocks, values, used, file_name)
     _owner(out, shape, used)
     for quantity in _OF_KIND[out.kind]:
         _quantity(out, shape, quantity, values, used)
@@ -116,26 +69,6 @@ def draft(shape: Shape, file_name: str) -> Draft:
     return out
 
 
-_DAY, _CLOCK = re.compile(r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}"), re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( [AP]M)?")
-
-
-def _join_dates(shape: Shape) -> None:
-    """A column of days and one of clock times make one of times."""
-    days, clocks = (
-        [
-            n
-            for n, cells in shape.cells.items()
-            if cells and all(p.fullmatch(c) for c in cells[:200] if c) and any(cells)
-        ]
-        for p in (_DAY, _CLOCK)
-    )
-    if len(days) == 1 and len(clocks) == 1:
-        name = f"{days[0]} {clocks[0]}"
-        both = zip(shape.cells[days[0]], shape.cells[clocks[0]], strict=True)
-        shape.cells[name] = [f"{day} {clock}" for day, clock in both]
-        shape.joined[name] = (days[0], clocks[0])
-
-
 def _numbers(cells: list[str], decimal: str) -> pl.Series | None:
     text = pl.Series(cells, dtype=pl.String)
     if decimal == ",":
@@ -146,34 +79,9 @@ def _numbers(cells: list[str], decimal: str) -> pl.Series | None:
     return number if filled and number.drop_nulls().len() >= 0.7 * filled else None
 
 
-def _clock_of(name: str, cells: list[str]) -> Clock | None:
-    """A column's times; plain numbers only where the name speaks of time."""
-    timely = max(match(name, q) for q in ("time_utc", "start_utc", "end_utc")) > 0
-    clock = read_clock(name, cells)
-    return clock if clock is None or timely or clock.keys.get("format") != "epoch" else None
-
-
-def _score(name: str, quantity: str, values: dict[str, pl.Series]) -> int:
-    score = match(name, quantity)
-    if not score:
-        return 0
-    unit = unit_of(name)
-    wanted = QUANTITY.get(quantity)
-    if unit is not None and wanted is not None and unit.quantity != wanted and len(unit.text) > 1:
-        return 0
-    if unit is not None and unit.quantity == wanted:
-        score += 50
-    words = set(plain_name(name).split())
-    if words & _NOT_MEASURED:
-        score -= 400
-    if words & _NOT_OF.get(quantity, set()):
-        return 0
-    return max(score, 0)
-
-
 def _kind(shape: Shape, values: dict[str, pl.Series], clocks: dict[str, Clock]) -> str:
     def best(quantity: str, names: Any) -> int:
-        return max((_score(n, quantity, values) for n in names), default=0)
+        return max((score(n, quantity) for n in names), default=0)
 
     if best("start_utc", clocks) and best("end_utc", clocks) and len(clocks) > 1:
         return "sessions"
@@ -181,10 +89,10 @@ def _kind(shape: Shape, values: dict[str, pl.Series], clocks: dict[str, Clock]) 
     # One-letter names are weak: they count beside others only.
     if electric >= 2 or best("soc_frac", values):
         return "samples"
-    if (
-        any((u := unit_of(n)) is not None and u.quantity == "money" for n in values)
-        or best("price_money_per_kwh", values) > 700
-    ):
+    if best("load_kwh", values) >= 500:
+        return "home"
+    priced = any((unit := unit_of(n)) is not None and unit.quantity == "money" for n in values)
+    if priced or best("price_money_per_kwh", values) > 700:
         return "price"
     if best("load_kwh", values) or best("pv_kwh", values):
         return "home"
@@ -203,75 +111,6 @@ def _why_kind(kind: str) -> str:
     }[kind]
 
 
-def _times(
-    out: Draft, shape: Shape, clocks: dict[str, Clock], values: dict[str, pl.Series], used: set[str], file_name: str
-) -> None:
-    wanted = ("start_utc", "end_utc") if out.kind == "sessions" else ("time_utc",)
-    for canonical in wanted:
-        ranked = sorted(clocks, key=lambda n: (not clocks[n].aware, -match(n, canonical)))
-        ranked = [n for n in ranked if n not in used]
-        if not ranked:
-            continue
-        name = ranked[0]
-        used.add(name)
-        clock = clocks[name]
-        out.columns[canonical] = _time_keys(shape, name, used)
-        sure = CERTAIN if len(clocks) == len(wanted) else LIKELY
-        also = [n for n in ranked[1:] if out.kind != "sessions"]
-        why = "the only times of the file" if not also else f"its name; others: {', '.join(also)}"
-        out.guesses.append(Guess(canonical, name, sure, why))
-        if not out.time:
-            out.time = clock.keys
-            out.guesses += clock.guesses
-    if out.kind == "sessions" or "time_utc" in out.columns:
-        return
-    for name in sorted(values, key=lambda n: -_score(n, "elapsed", values)):
-        unit = unit_of(name, shape.units.get(name, ""))
-        scale = unit.scale if unit is not None and unit.quantity == "s" else 1.0
-        if not _score(name, "elapsed", values):
-            continue
-        group = None if elapsed_seconds(values[name], scale) else _group_of(shape, values[name], scale)
-        if group is not None or elapsed_seconds(values[name], scale):
-            used.add(name)
-            days = 3650 if group is None else 1
-            out.elapsed = {"column": name, "base": "2000-01-01T00:00:00", "group_days": days, "flag": "date_assumed"}
-            if group is not None:
-                out.elapsed["group"] = group
-                said = f"'{name}' starts anew where it changes; each is put a day after the one before"
-                out.guesses.append(Guess("group of times", group, LIKELY, said))
-            out.elapsed["base_from_name"] = {"pattern": r"(\d{4}-\d{2}-\d{2})", "format": "%Y-%m-%d"}
-            if scale != 1.0:
-                out.elapsed["unit_seconds"] = scale
-            why = "it starts near zero and never goes back: time since the start"
-            out.guesses.append(Guess("elapsed time", name, LIKELY, why))
-            said = "no date in the file: one in its name (2024-05-01) is taken, else 2000-01-01; write the true one"
-            out.guesses.append(Guess("date", "2000-01-01", UNKNOWN, said))
-            return
-    out.open["time_utc"] = {"from": "?"}
-    out.guesses.append(Guess("time_utc", "", UNKNOWN, "no column reads as a time in any known spelling"))
-
-
-def _group_of(shape: Shape, seconds: pl.Series, scale: float) -> str | None:
-    """Column within whose values the seconds only go forward, from near zero."""
-    for name in shape.names:
-        if not match(name, "session_ref"):
-            continue
-        frame = pl.DataFrame({"g": shape.cells[name], "s": seconds})
-        groups = [part["s"] for (_,), part in frame.group_by("g", maintain_order=True) if part.height > 1]
-        if groups and all(elapsed_seconds(part, scale) and float(part.max() or 0) * scale <= 86_400 for part in groups):  # type: ignore[arg-type]
-            return name
-    return None
-
-
-def _time_keys(shape: Shape, name: str, used: set[str]) -> dict[str, Any]:
-    """Keys of a time; a date and a clock in two columns are joined."""
-    if name not in shape.joined:
-        return {"from": name}
-    day, clock = shape.joined[name]
-    used |= {day, clock}
-    return {"from": day, "join": [clock]}
-
-
 def _owner(out: Draft, shape: Shape, used: set[str]) -> None:
     owner = _OWNER[out.kind]
     if owner in ("vehicle_id", "air_series_id"):
@@ -287,8 +126,8 @@ def _owner(out: Draft, shape: Shape, used: set[str]) -> None:
 
 
 def _quantity(out: Draft, shape: Shape, quantity: str, values: dict[str, pl.Series], used: set[str]) -> None:
-    ranked = sorted((n for n in values if n not in used), key=lambda n: -_score(n, quantity, values))
-    ranked = [n for n in ranked if _score(n, quantity, values) > 0]
+    ranked = sorted((n for n in values if n not in used), key=lambda n: -score(n, quantity))
+    ranked = [n for n in ranked if score(n, quantity) > 0]
     if not ranked:
         return
     name = ranked[0]

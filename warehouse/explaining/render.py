@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from warehouse.explaining.columns import Draft
+from warehouse.explaining.draft import Draft
 from warehouse.explaining.guess import UNKNOWN, Guess
 from warehouse.explaining.shape import Shape
 

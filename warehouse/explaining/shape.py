@@ -75,11 +75,13 @@ def table_shape(data: bytes, whole: bool) -> Shape | None:
     why = f"{share:.0%} of {len(lines)} lines have {width} fields by it"
     guesses.append(Guess("delimiter", DELIMITERS[delimiter], confidence, why))
     rows = [next(csv.reader([line], delimiter=delimiter)) for line in lines]
-    first = next(i for i, row in enumerate(rows) if len(row) == width)
+    right = [i for i, row in enumerate(rows) if len(row) == width]
+    # Lines of an export's title are padded with empty fields.
+    first = next((i for i in right[:50] if sum(bool(c.strip()) for c in rows[i]) > 0.5 * width), right[0])
     shape = Shape([], {}, guesses=guesses)
     if first:
         shape.lines["before"] = first
-        guesses.append(Guess("lines before the header", str(first), LIKELY, "they have other numbers of fields"))
+        guesses.append(Guess("lines before the header", str(first), LIKELY, "they have other numbers of fields, or hardly one filled"))
     body = rows[first:]
     names = [cell.strip() for cell in body[0]]
     if _is_header(body):
