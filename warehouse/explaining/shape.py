@@ -81,7 +81,9 @@ def table_shape(data: bytes, whole: bool) -> Shape | None:
     shape = Shape([], {}, guesses=guesses)
     if first:
         shape.lines["before"] = first
-        guesses.append(Guess("lines before the header", str(first), LIKELY, "they have other numbers of fields, or hardly one filled"))
+        guesses.append(
+            Guess("lines before the header", str(first), LIKELY, "other numbers of fields, or hardly one filled")
+        )
     body = rows[first:]
     names = [cell.strip() for cell in body[0]]
     if _is_header(body):
