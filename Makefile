@@ -51,5 +51,5 @@ lint: setup ## style and types alone
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
 
-bench: setup ## measured ratios against peers and bare limits
-	@for f in benchmarks/bench_*.py; do $(BIN)/python $$f || exit 1; done
+bench: setup ## measured ratios against peers and bare limits (QUICK=--quick for a short run)
+	@for f in benchmarks/bench_*.py; do $(BIN)/python $$f $(QUICK) || exit 1; done

@@ -5,7 +5,7 @@ differences of every year; exposures of every policy at every present capacity; 
 policy at every present capacity and its duty too. Outside: making up the year of each home, reading parameters, the
 first call of each numba kernel, interpreter start. Everything is computed anew for each vehicle: no two share a year.
 
-Run: ``python benchmarks/bench_forecast.py [--quick]`` (40 vehicles, scaled). Writes ``benchmarks/out/forecast.json``.
+Run: ``python benchmarks/bench_forecast.py [--quick]`` (12 vehicles, scaled). Writes ``benchmarks/out/forecast.json``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pipelines.settings import prepare_environment
 
 prepare_environment()
 
-VEHICLES, QUICK, DRAWS, YEARS, THREADS = 1000, 40, 200, 10, 2
+VEHICLES, QUICK, DRAWS, YEARS, THREADS = 1000, 12, 200, 10, 2
 GOAL_SECONDS, GOAL_GB = 60.0, 4.0
 CELL = ("nmc811_lgm50", "nmc")
 OUT = Path(__file__).parent / "out"
@@ -86,14 +86,14 @@ def main() -> int:
 
     forecast_of("warm", duties_of(0))  # compiles every kernel
     spent.update(dict.fromkeys(spent, 0.0))
-    sample = {f"v{i}": duties_of(i) for i in range(12)}
+    sample = {f"v{i}": duties_of(i) for i in range(4)}
     for name, duties in sample.items():
         forecast_of(name, duties)
     stages = {k: 1e3 * v / len(sample) for k, v in spent.items()}
 
     def fleet(with_dispatch: bool) -> tuple[float, float]:
         """Seconds on the clock and of CPU for the whole fleet."""
-        homes = [made_year(i) for i in range(8)]
+        homes = [made_year(i) for i in range(4)]
         names = list(sample)
 
         def one(i: int) -> float:
@@ -119,7 +119,7 @@ def main() -> int:
                 "forecast": "from dispatched duties" if not with_dispatch else "dispatch and duty included",
                 "seconds_two_threads": wall,
                 "cpu_seconds": cpu,
-                "met": min(wall, max(cpu / THREADS, 0.0)) <= GOAL_SECONDS,
+                "met": wall <= GOAL_SECONDS,
             }
         )
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
@@ -138,16 +138,14 @@ def main() -> int:
         "goals": {"seconds": GOAL_SECONDS, "gb": GOAL_GB},
     }
     print(
-        f"{VEHICLES} vehicles x {len(known)} policies x {YEARS} years x {DRAWS} draws, {len(laws)} laws, {THREADS} threads"
+        f"{VEHICLES} vehicles, {len(known)} policies, {YEARS} years, {DRAWS} draws, {len(laws)} laws, {THREADS} threads"
     )
     if scale > 1:
         print(f"measured on {vehicles} vehicles and scaled")
     print("CPU of a vehicle [ms]: " + ", ".join(f"{k} {v:.1f}" for k, v in stages.items()))
     for row in rows:
-        print(
-            f"{row['forecast']:28s} {row['seconds_two_threads']:7.1f} s on the clock with {THREADS} threads, "
-            f"{row['cpu_seconds']:7.1f} s of CPU (half: {row['cpu_seconds'] / 2:.1f})  goal {GOAL_SECONDS:.0f}: {'met' if row['met'] else 'not met'}"
-        )
+        print(f"{row['forecast']}: {row['seconds_two_threads']:.1f} s, CPU {row['cpu_seconds']:.1f} s on two cores")
+        print(f"  goal {GOAL_SECONDS:.0f} s on the clock: {'met' if row['met'] else 'not met'}")
     print(f"peak memory {peak_gb:.2f} GB  goal {GOAL_GB:.0f}: {'met' if peak_gb <= GOAL_GB else 'not met'}")
     print(f"load average {result['load_average']:.1f}: on a busy machine the clock says more than the work is")
     OUT.mkdir(exist_ok=True)
