@@ -14,8 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.clock import mend_clock
+from models.counters import drop_soh_jumps, mend_registers
 from models.domain import BoolArray, FloatArray, IntArray, Pack, Use
-from models.sessions import US_PER_HOUR, Finding, Rules, Samples, finding, runs_of, stamp
+from models.loggers import merge_loggers
+from models.sessions import EXAMPLES, US_PER_HOUR, Finding, Rules, Samples, finding, runs_of, stamp
+from models.signs import mend_signs
 
 
 def drop_duplicates(samples: Samples) -> tuple[Samples, list[Finding]]:
@@ -157,7 +160,7 @@ def mend_odometer(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]
 
 
 def clean(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list[Finding]]:
-    """All rules in their order: duplicates, impossible values, clocks, spikes, stuck values, counters.
+    """All rules in order: two loggers, duplicates, impossible values, clocks, spikes, stuck values, counters, signs.
 
     Returns
     -------
@@ -168,6 +171,7 @@ def clean(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list[Find
     """
     found: list[Finding] = []
     for step in (
+        lambda s: merge_loggers(s, rule),
         drop_duplicates,
         lambda s: drop_impossible(s, pack, rule),
         lambda s: mend_clock(s, rule),
@@ -175,6 +179,9 @@ def clean(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list[Find
         lambda s: drop_spikes(s, rule),
         lambda s: drop_stuck(s, pack, rule),
         lambda s: mend_odometer(s, rule),
+        lambda s: mend_registers(s, rule),
+        lambda s: drop_soh_jumps(s, rule),
+        lambda s: mend_signs(s, pack, rule),
     ):
         samples, more = step(samples)
         found += more
@@ -186,7 +193,10 @@ def merged(found: list[Finding]) -> list[Finding]:
     out: dict[str, Finding] = {}
     for f in found:
         old = out.get(f.rule)
-        out[f.rule] = f if old is None else Finding(f.rule, old.rows + f.rows, old.example)
+        if old is not None:
+            examples = (old.examples + f.examples)[:EXAMPLES]
+            f = Finding(f.rule, old.rows + f.rows, old.example, old.sessions + f.sessions, examples)
+        out[f.rule] = f
     return [out[name] for name in sorted(out)]
 
 

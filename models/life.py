@@ -12,6 +12,7 @@ from models.defects import clean, count_gaps, merged
 from models.domain import FloatArray, Pack
 from models.duty import Steps, grid, steps_of_samples, steps_of_sessions
 from models.integral import check_sums, integrate
+from models.loggers import merge_logged
 from models.reconcile import interp_known, match_logged, sessions_of_samples
 from models.rested import CellCurve
 from models.sessions import (
@@ -27,6 +28,7 @@ from models.sessions import (
     typed_states,
 )
 from models.soh import Reading, capacity_readings, present_capacity_ah
+from models.soh_displayed import displayed_readings
 
 Air = Callable[[int, int], FloatArray]
 
@@ -103,14 +105,16 @@ def life_of(
     dated
         Whether the log bears dates; else the time between its sessions is not real.
     """
+    logged, doubled = merge_logged(logged, rule)
     if samples.size:
         samples, runs, found = prepare(samples, pack, rule)
+        found = merged(found + doubled)
         if runs.index.shape[0] >= 2:
             return _from_samples(
                 samples, runs, found, logged, pack, curve, rule, air, consumption_wh_per_km, step_minutes, dated
             )
     else:
-        found = []
+        found = doubled
     sessions, more = infer_sessions(logged, pack, rule, consumption_wh_per_km)
     none = (np.zeros(0, np.int64), np.zeros(0))
     if not sessions:
@@ -140,6 +144,7 @@ def _from_samples(
     error = check_sums(integral, samples, runs)
     inferred = not np.isfinite(samples.soc_frac).any()
     readings = capacity_readings(samples, runs, integral, pack, curve, rule)
+    readings = sorted([*readings, *displayed_readings(samples, pack, rule)], key=lambda r: (r.time_us, r.method))
     if inferred:
         samples = replace(samples, soc_frac=counted_soc(samples, runs, pack, rule))
         found = [*found, Finding("soc_inferred", samples.size, stamp(int(time[0])))]

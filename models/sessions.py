@@ -23,6 +23,15 @@ US_PER_DAY = 24 * US_PER_HOUR
 STATES = {"drive": 0, "charge": 1, "export": 2, "rest": 3}
 KINDS = tuple(STATES)
 UNKNOWN = -1
+EXAMPLES = 5
+
+
+def _nothing() -> FloatArray:
+    return np.zeros(0)
+
+
+def _nobody() -> BoolArray:
+    return np.zeros(0, dtype=bool)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +50,10 @@ class Samples:
         The log's own session names.
     voltage_v, current_a, soc_frac, battery_temp_c, ambient_c, power_kw, odometer_km
         As in the raw parts, NaN where not logged, shape (n,).
+    soh_frac, energy_in_register_kwh, energy_out_register_kwh
+        What the BMS shows; lifetime counters of the charger's meter. NaN where not logged (all, if not given).
+    charger
+        Whether a sample was logged by the charger, not by the car, shape (n,) (none, if not given).
     """
 
     time_us: IntArray
@@ -54,8 +67,22 @@ class Samples:
     ambient_c: FloatArray
     power_kw: FloatArray
     odometer_km: FloatArray
+    soh_frac: FloatArray = field(default_factory=_nothing)
+    energy_in_register_kwh: FloatArray = field(default_factory=_nothing)
+    energy_out_register_kwh: FloatArray = field(default_factory=_nothing)
+    charger: BoolArray = field(default_factory=_nobody)
 
-    CHANNELS = ("voltage_v", "current_a", "soc_frac", "battery_temp_c", "ambient_c", "power_kw", "odometer_km")
+    MAIN = ("voltage_v", "current_a", "soc_frac", "battery_temp_c", "ambient_c", "power_kw", "odometer_km")
+    REGISTERS = ("energy_in_register_kwh", "energy_out_register_kwh")
+    CHANNELS = (*MAIN, "soh_frac", *REGISTERS)
+
+    def __post_init__(self) -> None:
+        n = self.time_us.shape[0]
+        for name in ("soh_frac", *self.REGISTERS):
+            if getattr(self, name).shape[0] != n:
+                object.__setattr__(self, name, np.full(n, np.nan))
+        if self.charger.shape[0] != n:
+            object.__setattr__(self, "charger", np.zeros(n, dtype=bool))
 
     @property
     def size(self) -> int:
@@ -64,7 +91,7 @@ class Samples:
 
     def take(self, index: IntArray | BoolArray) -> Samples:
         """Some of the samples, or all in another order."""
-        arrays = {name: getattr(self, name)[index] for name in ("time_us", "state", "ref", *self.CHANNELS)}
+        arrays = {name: getattr(self, name)[index] for name in ("time_us", "state", "ref", "charger", *self.CHANNELS)}
         return replace(self, **arrays)
 
     @property
@@ -87,6 +114,7 @@ class RawSession:
     soc_end_frac: float | None = None
     shared: bool = False
     flags: tuple[str, ...] = ()
+    logger: str = "car"
 
 
 @dataclass(frozen=True)
@@ -123,18 +151,24 @@ class Session:
 
 @dataclass(frozen=True)
 class Finding:
-    """One quality rule that touched rows: how many, and where to look."""
+    """One quality rule that touched rows: how many rows and named sessions, and up to five places to look."""
 
     rule: str
     rows: int
     example: str
+    sessions: int = 0
+    examples: tuple[str, ...] = ()
 
 
 def finding(rule: str, samples: Samples, hit: BoolArray) -> list[Finding]:
-    """One finding with the first sample hit as example, none where nothing was hit."""
-    if not hit.any():
+    """One finding with the first samples hit as examples (one a run of hits), none where nothing was hit."""
+    at = np.flatnonzero(hit)
+    if at.shape[0] == 0:
         return []
-    return [Finding(rule, int(hit.sum()), stamp(int(samples.time_us[int(np.argmax(hit))])))]
+    begins = at[np.concatenate(([True], np.diff(at) > 1))][:EXAMPLES]
+    examples = tuple(stamp(int(t)) for t in samples.time_us[begins])
+    refs = samples.ref[at]
+    return [Finding(rule, int(at.shape[0]), examples[0], int(np.unique(refs[refs >= 0]).shape[0]), examples)]
 
 
 @dataclass(frozen=True)

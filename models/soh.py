@@ -39,7 +39,7 @@ class Reading:
     """
 
     time_us: int
-    method: str  # ocv_anchored | bms_soc
+    method: str  # ocv_anchored | bms_soc | bms_soh
     soh_frac: float
     sigma_frac: float
     shared_sigma_frac: float

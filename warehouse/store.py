@@ -201,16 +201,37 @@ class Warehouse:
         )
         return tuple(row[0] for row in found)
 
+    def formats_of(self, vehicle_id: str) -> tuple[str, ...]:
+        """Formats of the logs of a vehicle, sorted."""
+        found = self.rows(
+            "SELECT DISTINCT f.format FROM meta_part_vehicle v JOIN meta_part p USING (part_id, kind)"
+            " JOIN meta_file f USING (sha256) WHERE v.vehicle_id = ? AND f.status = 'loaded' ORDER BY 1",
+            [vehicle_id],
+        )
+        return tuple(row[0] for row in found)
+
     def samples(self, vehicle_id: str) -> pl.DataFrame:
-        """Accepted samples of a vehicle in time order, one a time (columns as in raw parts; maybe empty)."""
+        """Accepted samples of a vehicle in time order, one a time and logger (columns as in raw parts; maybe empty)."""
         from warehouse.raw import RAW_SCHEMAS, read_part  # raw knows the store only as a type
 
         paths = self.parts("samples", vehicle_id)
         if not paths:
             return pl.DataFrame(schema=RAW_SCHEMAS["samples"])
         frames = [read_part(p, "samples").filter(pl.col("vehicle_id") == vehicle_id) for p in paths]
-        frame = pl.concat(frames).sort("time_utc", maintain_order=True)
-        return frame.unique(subset="time_utc", keep="first", maintain_order=True)
+        frame = pl.concat(frames).sort("time_utc", "logger", maintain_order=True)
+        return frame.unique(subset=["time_utc", "logger"], keep="first", maintain_order=True)
+
+    def late_times(self, vehicle_id: str) -> pl.Series:
+        """Times of samples that stand in their file behind one of a later time (backfilled, bursts), sorted."""
+        from warehouse.raw import read_part
+
+        late: list[pl.Series] = []
+        for path in self.parts("samples", vehicle_id):
+            rows = read_part(path, "samples").filter(pl.col("vehicle_id") == vehicle_id).select("time_utc", "line")
+            line = rows.sort("time_utc", maintain_order=True)["line"]
+            behind = line > line.reverse().cum_min().reverse()
+            late.append(rows.sort("time_utc", maintain_order=True)["time_utc"].filter(behind))
+        return pl.concat(late).sort() if late else pl.Series("time_utc", [], dtype=pl.Datetime("us"))
 
     def sessions(self, vehicle_id: str) -> pl.DataFrame:
         """Logged sessions of a vehicle by start and kind; a session logged open and later closed appears closed."""
@@ -221,8 +242,8 @@ class Warehouse:
             return pl.DataFrame(schema=RAW_SCHEMAS["sessions"])
         frames = [read_part(p, "sessions").filter(pl.col("vehicle_id") == vehicle_id) for p in paths]
         frame = pl.concat(frames).with_columns(pl.col("end_utc").is_null().alias("_open"))
-        frame = frame.sort("start_utc", "kind", "session_ref", "_open", maintain_order=True)
-        key = ["start_utc", "kind", "session_ref"]
+        frame = frame.sort("start_utc", "kind", "session_ref", "logger", "_open", maintain_order=True)
+        key = ["start_utc", "kind", "session_ref", "logger"]
         return frame.unique(subset=key, keep="first", maintain_order=True).drop("_open")
 
     def pin_as_of(self, day: date | None) -> None:

@@ -9,29 +9,31 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
 
+from models.defects import merged
 from models.domain import FloatArray, Home, Pack, Vehicle
 from models.life import Life, life_of
 from models.odometer import Odometer, odometer_of
 from models.packs import pack_of
 from models.parameters import entry
 from models.rested import CellCurve
-from models.sessions import STATES, UNKNOWN, RawSession, Rules, Samples, rules
+from models.sessions import STATES, UNKNOWN, Finding, RawSession, Rules, Samples, rules
 from models.thermal import air_at_steps
 from pipelines.settings import Settings
 from pipelines.steps.fleet import load_homes, load_vehicles
+from pipelines.steps.history_logged import SENTINELS, logged_findings
 from pipelines.steps.history_rows import TABLES, load_duty, load_readings, load_sessions, load_steps, rows_of
 from warehouse.fleetfile import odometer_readings
 from warehouse.store import Warehouse
 
 SUBJECT = "history"
 # Raise when code changes what a vehicle's history is.
-HISTORY_VERSION = 2
+HISTORY_VERSION = 3
 STEP_MINUTES = 60
 DAY_TOLERANCE = timedelta(hours=1)
 
@@ -73,6 +75,8 @@ class _Job:
     typical_year: bool
     known_km: list[Odometer]
     flags: tuple[str, ...]
+    logged_findings: tuple[Finding, ...]
+    source: str
     version: str
 
 
@@ -167,12 +171,14 @@ def _fleet_km(wh: Warehouse) -> dict[str, list[Odometer]]:
 def samples_of(frame: pl.DataFrame) -> Samples:
     """Raw samples of one vehicle (columns of the raw parts, in time order) as arrays."""
     names = frame.get_column("session_ref")
+    names = names.set(names.is_in(SENTINELS), None)
     refs = tuple(sorted(names.drop_nulls().unique().to_list()))
     code = {name: i for i, name in enumerate(refs)}
     state = frame.get_column("state").replace_strict(STATES, default=UNKNOWN, return_dtype=pl.Int8)
     return Samples(
         time_us=frame.get_column("time_utc").cast(pl.Int64).to_numpy(),
         state=state.fill_null(UNKNOWN).to_numpy(),
+        charger=(frame.get_column("logger") == "charger").fill_null(value=False).to_numpy(),
         ref=names.replace_strict(code, default=-1, return_dtype=pl.Int64).fill_null(-1).to_numpy(),
         refs=refs,
         **{n: frame.get_column(n).fill_null(float("nan")).to_numpy() for n in Samples.CHANNELS},
@@ -183,10 +189,12 @@ def logged_of(frame: pl.DataFrame) -> list[RawSession]:
     """Raw sessions of one vehicle as objects."""
     names = ("session_ref", "kind", "energy_in_meter_kwh", "energy_out_meter_kwh", "soc_start_frac", "soc_end_frac")
     times = [frame.get_column(n).cast(pl.Int64).to_list() for n in ("start_utc", "end_utc")]
-    columns = [frame.get_column(n).to_list() for n in (*names, "shared", "flags")]
+    columns = [frame.get_column(n).to_list() for n in (*names, "shared", "flags", "logger")]
     out: list[RawSession] = []
-    for start, end, ref, kind, e_in, e_out, s0, s1, shared, flags in zip(*times, *columns, strict=True):
-        out.append(RawSession(ref or "", kind, start, end, e_in, e_out, s0, s1, bool(shared), tuple(flags or ())))
+    for start, end, ref, kind, e_in, e_out, s0, s1, shared, flags, logger in zip(*times, *columns, strict=True):
+        name = "" if ref is None or ref in SENTINELS else ref
+        marks = tuple(flags or ())
+        out.append(RawSession(name, kind, start, end, e_in, e_out, s0, s1, bool(shared), marks, logger or "car"))
     return out
 
 
@@ -212,6 +220,8 @@ def _job(inputs: _Inputs, vehicle: Vehicle, version: str) -> _Job:
         typical_year=bool(air.height and air.get_column("typical_year")[0]),
         known_km=inputs.km.get(vehicle.vehicle_id, []),
         flags=wh.part_flags(vehicle.vehicle_id),
+        logged_findings=logged_findings(samples, logged, wh.late_times(vehicle.vehicle_id)),
+        source=" + ".join(wh.formats_of(vehicle.vehicle_id)),
         version=version,
     )
 
@@ -245,10 +255,15 @@ def _forget(wh: Warehouse, ids: list[str]) -> None:
     wh.con.execute(f"DELETE FROM meta_state WHERE subject = '{SUBJECT}' AND vehicle_id IN ({marks})", ids)  # noqa: S608
 
 
+def _rows(job: _Job, life: Life, km: list[Odometer]) -> dict[str, pl.DataFrame]:
+    life = replace(life, findings=merged([*life.findings, *job.logged_findings]))
+    return rows_of(job.vehicle, life, km, job.flags, bool(job.air_hour.shape[0]), job.source)
+
+
 def _write(wh: Warehouse, jobs: list[_Job], lives: list[tuple[Life, list[Odometer]]]) -> tuple[int, int, int]:
     frames: dict[str, list[pl.DataFrame]] = {table: [] for table in TABLES}
     for job, (life, km) in zip(jobs, lives, strict=True):
-        for table, frame in rows_of(job.vehicle, life, km, job.flags, bool(job.air_hour.shape[0])).items():
+        for table, frame in _rows(job, life, km).items():
             frames[table].append(frame)
     ids = [job.vehicle.vehicle_id for job in jobs]
     with wh.transaction():

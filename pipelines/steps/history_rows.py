@@ -11,7 +11,7 @@ from models.domain import Duty, Pack, Readings, Use, Vehicle
 from models.duty import MEASURED, Steps, build_duty, session_ah
 from models.life import Life
 from models.odometer import Odometer
-from models.sessions import KINDS, US_PER_DAY, Session
+from models.sessions import KINDS, US_PER_DAY, Finding, Session
 from warehouse.store import Warehouse
 
 # Tables of the step, and what of them it may delete.
@@ -20,7 +20,7 @@ TABLES = {
     "core_duty_step": "",
     "core_capacity_reading": "",
     "core_odometer": "",
-    "out_quality": " AND source = 'history'",
+    "out_quality": "",
 }
 AMOUNTS = [f"{kind}_{side}" for kind in KINDS for side in ("in", "out")]
 
@@ -30,13 +30,13 @@ def _times(values: Any) -> pl.Series:
 
 
 def rows_of(
-    vehicle: Vehicle, life: Life, km: list[Odometer], flags: tuple[str, ...], has_air: bool
+    vehicle: Vehicle, life: Life, km: list[Odometer], flags: tuple[str, ...], has_air: bool, source: str
 ) -> dict[str, pl.DataFrame]:
-    """A frame for each of `TABLES` of one vehicle; ``flags`` hold for all its sessions."""
+    """A frame for each of `TABLES` of one vehicle; ``flags`` hold for all its sessions, ``source`` names its logs."""
     vid = vehicle.vehicle_id
-    findings = [(f.rule, f.rows, f.example) for f in life.findings]
+    findings = [*life.findings]
     if life.steps is not None and not has_air and bool(life.steps.temp_modelled.any()):
-        findings.append(("air_temperature_assumed", int(life.steps.temp_modelled.sum()), "no air series"))
+        findings.append(Finding("air_temperature_assumed", int(life.steps.temp_modelled.sum()), "no air series"))
     return {
         "core_session": _session_rows(vid, life.sessions, flags),
         "core_duty_step": _step_rows(vid, life.steps),
@@ -44,11 +44,13 @@ def rows_of(
         "core_odometer": _odometer_rows(vid, km),
         "out_quality": pl.DataFrame(
             {
-                "source": pl.Series(["history"] * len(findings), dtype=pl.String),
-                "rule": pl.Series([f[0] for f in findings], dtype=pl.String),
+                "source": pl.Series([source] * len(findings), dtype=pl.String),
+                "rule": pl.Series([f.rule for f in findings], dtype=pl.String),
                 "vehicle_id": pl.Series([vid] * len(findings), dtype=pl.String),
-                "rows_touched": pl.Series([f[1] for f in findings], dtype=pl.Int64),
-                "example": pl.Series([f[2] for f in findings], dtype=pl.String),
+                "rows_touched": pl.Series([f.rows for f in findings], dtype=pl.Int64),
+                "sessions_touched": pl.Series([f.sessions for f in findings], dtype=pl.Int64),
+                "example": pl.Series([f.example for f in findings], dtype=pl.String),
+                "examples": pl.Series([list(f.examples or (f.example,)) for f in findings], dtype=pl.List(pl.String)),
             }
         ),
     }

@@ -1,0 +1,136 @@
+"""Counters of meters and what the BMS says of its own health: resets, drop-outs, per-session counters, jumps.
+
+Seen in the field: evcc-io/evcc#4997 (charged energy resets), lbbrhzn/ocpp#374 (registers drop out),
+JoaoPedroBelo/bmw-wallbox-ha#10 (per session against lifetime), flobz/psa_car_controller#854 (state of health jumps).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from models.domain import BoolArray, FloatArray, IntArray
+from models.sessions import US_PER_HOUR, Finding, Rules, Samples, finding
+
+_BACK_WITHIN = 48 * US_PER_HOUR
+# Most resets lie at the beginnings of sessions: the counter is one of the session.
+_PER_SESSION_SHARE = 0.8
+_PER_SESSION_LEAST = 3
+
+
+def mend_registers(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]]:
+    """Energy registers that only rise: drop-outs become unknown, resets and leaps go on from what was there.
+
+    A value below the one before that is back within two days dropped out. One that stays below was reset: what the
+    register showed before is added. Where most resets fall on the beginnings of sessions the register is one of the
+    session. A rise faster than a charger can give is not energy and is taken out.
+
+    Returns
+    -------
+    Samples
+        With registers that never fall, NaN where not known.
+    list of Finding
+        ``register_dropout``, ``register_reset``, ``register_per_session``, ``register_leap``.
+    """
+    found: list[Finding] = []
+    mended: dict[str, FloatArray] = {}
+    for name in Samples.REGISTERS:
+        value = getattr(samples, name)
+        known = np.flatnonzero(np.isfinite(value))
+        if known.shape[0] < 2:
+            continue
+        new, more = _mend_register(samples, value, known, rule)
+        found += more
+        if more:
+            mended[name] = new
+    return (replace(samples, **mended) if mended else samples), found
+
+
+def _mend_register(
+    samples: Samples, value: FloatArray, known: IntArray, rule: Rules
+) -> tuple[FloatArray, list[Finding]]:
+    time, v, step = samples.time_us[known], value[known], rule("defects", "register_step_kwh")
+    dropped = _dropouts(time, v, step)
+    kept = np.flatnonzero(~dropped)
+    v, time, at = v[kept], time[kept], known[kept]
+    rise = np.diff(v, prepend=v[:1])
+    hours = np.diff(time, prepend=time[:1]) / US_PER_HOUR
+    reset = rise < -step
+    leap = rise > step + rule("defects", "register_power_kw") * hours
+    leap[:1] = False
+    # After a reset the register has counted from zero; a leap and a fall within rounding count nothing.
+    gain = np.where(reset, np.where(v < 1.0, v, 0.0), np.where(leap, 0.0, np.maximum(rise, 0.0)))
+    out = np.full(value.shape, np.nan)
+    out[at] = v[0] + np.cumsum(gain) if v.size else v
+    begins = _begins(samples, at)
+    per_session = int(reset.sum()) >= _PER_SESSION_LEAST and (reset & begins).sum() >= _PER_SESSION_SHARE * reset.sum()
+    hits = {
+        "register_dropout": (known, dropped),
+        "register_per_session" if per_session else "register_reset": (at, reset),
+        "register_leap": (at, leap),
+    }
+    found: list[Finding] = []
+    for name, (rows, hit) in hits.items():
+        mask = np.zeros(value.shape, dtype=bool)
+        mask[rows[hit]] = True
+        found += finding(name, samples, mask)
+    return out, found
+
+
+def _dropouts(time: IntArray, v: FloatArray, step: float) -> BoolArray:
+    """Values below an earlier one that is reached again within two days, shape (n,)."""
+    out = np.zeros(v.shape, dtype=bool)
+    i = 1
+    while i < v.shape[0]:
+        if v[i] >= v[i - 1] - step:
+            i += 1
+            continue
+        soon = int(np.searchsorted(time, time[i] + _BACK_WITHIN, side="right"))
+        back = np.flatnonzero(v[i:soon] >= v[i - 1] - step)
+        # A counter that starts anew climbs back step by step; one that dropped out returns at once.
+        if back.shape[0] and (back[0] == 1 or float(np.ptp(v[i : i + int(back[0])])) < step):
+            out[i : i + int(back[0])] = True
+            i += int(back[0])
+        i += 1
+    return out
+
+
+def _begins(samples: Samples, rows: IntArray) -> BoolArray:
+    """Whether a row is the first or second of its named session among the rows, shape (n,)."""
+    ref = samples.ref[rows]
+    new = np.concatenate(([True], ref[1:] != ref[:-1])) & (ref >= 0)
+    return new | np.concatenate(([False], new[:-1]))
+
+
+def drop_soh_jumps(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]]:
+    """A state of health far from the median of its thirty neighbours becomes unknown (another field, a glitch)."""
+    known = np.flatnonzero(np.isfinite(samples.soh_frac))
+    if known.shape[0] < 3:
+        return samples, []
+    v = samples.soh_frac[known]
+    reach = 15
+    padded = np.pad(v, reach, mode="reflect" if v.shape[0] > reach else "edge")
+    middle = np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1), axis=1)
+    far = (np.abs(v - middle) > rule("defects", "soh_jump_frac")) | (v < rule("defects", "soh_least_frac"))
+    hit = np.zeros(samples.size, dtype=bool)
+    hit[known[far]] = True
+    found = finding("jump_soh_frac", samples, hit)
+    return (replace(samples, soh_frac=np.where(hit, np.nan, samples.soh_frac)) if found else samples), found
+
+
+def register_kwh(samples: Samples, name: str, start_us: IntArray, end_us: IntArray) -> FloatArray:
+    """Energy counted by a mended register between two times, NaN where it was not read near both ends. [kWh]"""
+    value = getattr(samples, name)
+    known = np.isfinite(value)
+    if known.sum() < 2:
+        return np.full(start_us.shape, np.nan)
+    time, v = samples.time_us[known], value[known]
+    near = np.ones(start_us.shape, dtype=bool)
+    ends: list[FloatArray] = []
+    for t in (start_us, end_us):
+        right = np.clip(np.searchsorted(time, t), 0, time.shape[0] - 1)
+        left = np.maximum(right - 1, 0)
+        near &= np.minimum(np.abs(time[right] - t), np.abs(time[left] - t)) <= US_PER_HOUR // 4
+        ends.append(np.interp((t - time[0]) * 1e-6, (time - time[0]) * 1e-6, v))
+    return np.where(near, ends[1] - ends[0], np.nan)

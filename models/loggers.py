@@ -1,0 +1,134 @@
+"""One life logged twice: by the car and by the charger it was plugged into.
+
+Where both logged the same time, the car's samples are the battery and the charger's are the meter: power and registers
+of the charger are carried over to the car's samples, and the charger's own samples are counted as double. Where only
+the charger logged, its samples stay. Both remain in the raw parts as evidence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from models.domain import BoolArray, FloatArray, IntArray
+from models.sessions import EXAMPLES, US_PER_DAY, US_PER_S, Finding, RawSession, Rules, Samples, finding, stamp
+
+
+def merge_loggers(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]]:
+    """Samples of car and charger as one sequence.
+
+    Returns
+    -------
+    Samples
+        In time order, without the charger's samples in time that the car logged too.
+    list of Finding
+        ``double_logged``: the charger's samples that were merged.
+    """
+    charger = np.flatnonzero(samples.charger)
+    car = np.flatnonzero(~samples.charger)
+    if charger.shape[0] == 0 or car.shape[0] == 0:
+        return samples, []
+    reach = int(rule("defects", "double_logged_seconds") * US_PER_S)
+    doubled = _near(samples.time_us[charger], samples.time_us[car], reach)
+    hit = np.zeros(samples.size, dtype=bool)
+    hit[charger[doubled]] = True
+    found = finding("double_logged", samples, hit)
+    if not found:
+        return samples, []
+    filled = {
+        name: _carried(samples, name, car, charger, reach) for name in ("power_kw", "ambient_c", *Samples.REGISTERS)
+    }
+    return replace(samples, **filled).take(~hit), found
+
+
+def _near(time: IntArray, others: IntArray, reach: int) -> BoolArray:
+    """Times with another one within reach on both sides (or at the same moment), shape (n,)."""
+    right = np.searchsorted(others, time)
+    after = others[np.minimum(right, others.shape[0] - 1)] - time
+    before = time - others[np.maximum(right - 1, 0)]
+    same = after == 0
+    return same | ((after >= 0) & (after <= reach) & (before >= 0) & (before <= reach) & (right > 0))
+
+
+def _carried(samples: Samples, name: str, car: IntArray, charger: IntArray, reach: int) -> FloatArray:
+    """A channel with the charger's values at the car's times where the car has none, shape (n,)."""
+    value = getattr(samples, name).copy()
+    known = charger[np.isfinite(value[charger])]
+    wanting = car[~np.isfinite(value[car])]
+    if known.shape[0] == 0 or wanting.shape[0] == 0:
+        return value
+    time = samples.time_us[known]
+    near = _near(samples.time_us[wanting], time, reach)
+    at = (samples.time_us[wanting[near]] - time[0]) * 1e-6
+    value[wanting[near]] = np.interp(at, (time - time[0]) * 1e-6, value[known])
+    return value
+
+
+def merge_logged(logged: list[RawSession], rule: Rules) -> tuple[list[RawSession], list[Finding]]:
+    """Sessions that car and charger logged both, as one: energies at the meter from the charger, SOC from the car.
+
+    Two are the same where they are of one kind and overlap for most of the shorter one. Times are the wider ones.
+    """
+    least = rule("defects", "double_logged_overlap_frac")
+    cars = sorted((r for r in logged if r.logger != "charger"), key=lambda r: r.start_us)
+    chargers = sorted((r for r in logged if r.logger == "charger"), key=lambda r: r.start_us)
+    if not cars or not chargers:
+        return logged, []
+    out: list[RawSession] = []
+    merged: list[RawSession] = []
+    taken: set[int] = set()
+    begin = 0
+    for car in cars:
+        while begin < len(chargers) and _end(chargers[begin]) < car.start_us - US_PER_DAY:
+            begin += 1
+        best, share = -1, least
+        for i in range(begin, len(chargers)):
+            if chargers[i].start_us > _end(car):
+                break
+            overlap = _overlap_frac(car, chargers[i])
+            if i not in taken and overlap >= share and "drive" not in (car.kind, chargers[i].kind):
+                best, share = i, overlap
+        if best < 0:
+            out.append(car)
+            continue
+        taken.add(best)
+        one = _one(car, chargers[best])
+        out.append(one)
+        merged.append(one)
+    out += [r for i, r in enumerate(chargers) if i not in taken]
+    out.sort(key=lambda r: (r.start_us, r.kind, r.session_ref))
+    if not merged:
+        return logged, []
+    examples = tuple(stamp(r.start_us) for r in merged[:EXAMPLES])
+    return out, [Finding("double_logged", len(merged), examples[0], len(merged), examples)]
+
+
+def _end(r: RawSession) -> int:
+    return r.end_us if r.end_us is not None else r.start_us + US_PER_DAY
+
+
+def _overlap_frac(a: RawSession, b: RawSession) -> float:
+    common = min(_end(a), _end(b)) - max(a.start_us, b.start_us)
+    return common / max(min(_end(a) - a.start_us, _end(b) - b.start_us), 1)
+
+
+def _one(car: RawSession, charger: RawSession) -> RawSession:
+    ends = [r.end_us for r in (car, charger) if r.end_us is not None]
+
+    def first(name: str, one: RawSession, other: RawSession) -> float | None:
+        value = getattr(one, name)
+        return getattr(other, name) if value is None else value
+
+    return replace(
+        car,
+        kind="plugin" if "plugin" in (car.kind, charger.kind) else car.kind,
+        start_us=min(car.start_us, charger.start_us),
+        end_us=max(ends) if ends else None,
+        energy_in_meter_kwh=first("energy_in_meter_kwh", charger, car),
+        energy_out_meter_kwh=first("energy_out_meter_kwh", charger, car),
+        soc_start_frac=first("soc_start_frac", car, charger),
+        soc_end_frac=first("soc_end_frac", car, charger),
+        shared=car.shared or charger.shared,
+        flags=(*dict.fromkeys((*car.flags, *charger.flags, "double_logged")),),
+    )
