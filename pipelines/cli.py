@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -266,13 +267,15 @@ def evidence_score(
 
 @app.command()
 def check(as_json: Json = False) -> None:
-    """Data checks and model conformance; exit 1 when one fails."""
-    from pipelines.steps.check import all_checks
+    """Data checks, model conformance, and what the rules for defects touched; exit 1 when a check fails."""
+    from pipelines.steps.check import all_checks, rules_lines
 
-    results = all_checks(_settings())
+    results, rules = all_checks(_settings())
     if as_json:
-        _print_json({"checks": [vars(r) for r in results]})
+        _print_json({"checks": [vars(r) for r in results], "rules": [asdict(r) for r in rules]})
     else:
+        for line in rules_lines(rules, State.settings.home):
+            _say(line)
         for r in results:
             _say(
                 f"{'ok  ' if r.passed else 'FAIL'} {r.name}: {r.why}"

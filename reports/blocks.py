@@ -76,6 +76,7 @@ class Detail:
     tables: tuple[Table, ...] = ()
     code: tuple[str, ...] = ()
     open: bool = False
+    key: str = ""
 
 
 @dataclass(frozen=True)

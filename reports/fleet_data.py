@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from reports import text as t
-from reports.blocks import Detail, Page, Section, plain_table
+from reports.blocks import Cell, Detail, Group, Page, Row, Section, Table, plain_table
 from reports.fleet import STANDINGS, files_table, footer, nav, notices
-from reports.rows_fleet import FleetData, TableDoc
+from reports.render import page_name
+from reports.rows_fleet import FleetData, RuleRow, TableDoc
 
 SHOWN = 50
 STANDING_WORDS = {
@@ -60,7 +63,6 @@ def data_page(data: FleetData) -> Page:
                 paragraphs=("Always: read = loaded + rejected + duplicate. Rows read are counted independently.",),
                 details=_refused(data),
             ),
-            _reject_section(data),
             _rule_section(data),
             _standing_section(data),
         ),
@@ -80,37 +82,61 @@ def _refused(data: FleetData) -> tuple[Detail, ...]:
     return (Detail(f"{t.plural(len(refused), 'file')} refused", tables=(table,), open=True),)
 
 
-def _reject_section(data: FleetData) -> Section:
-    body = [(r.format or "not known", t.words(r.reason), t.number(r.rows), r.example or "") for r in data.rejects]
-    table = plain_table(
-        "Rows refused one by one; each is kept in raw_reject.",
-        ("Format", "Reason", "Rows", "First example"),
-        body,
-        2,
-        left=(3,),
-    )
-    return Section(
-        "rejects",
-        "Rows rejected",
-        tables=(table,) if body else (),
-        lead="" if body else "No row was rejected.",
-    )
-
-
 def _rule_section(data: FleetData) -> Section:
-    body = [
-        (t.words(q.rule), t.words(q.source), t.number(q.rows_touched), t.number(q.vehicles), q.example or "")
-        for q in data.quality
-    ]
-    table = plain_table(
-        "What was repaired, inferred or flagged.",
-        ("Rule", "Source", "Rows or sessions", "Vehicles", "Example"),
-        body,
-        2,
-        left=(4,),
+    """Rules that touched rows, by source: counts, and below what each means with places to look."""
+    pages = {v.vehicle.vehicle_id for v in data.vehicles}
+    body = tuple(
+        Row(
+            (
+                Cell(r.title or t.words(r.rule), r.rule, f"#{_anchor(r)}"),
+                Cell(r.source),
+                Cell(r.treatment or t.UNKNOWN),
+                Cell(t.number(r.rows)),
+                Cell(t.number(r.sessions) if r.sessions else "–"),
+                Cell(t.number(r.vehicles) if r.vehicles else "–"),
+            )
+        )
+        for r in data.rules
+    )
+    table = Table(
+        "Rules that refused, left out, repaired, merged or flagged something. Sessions are those that a log names.",
+        ("Rule", "Source", "What was done", "Rows", "Sessions", "Vehicles"),
+        (Group("", body),),
+        text_columns=3,
     )
     return Section(
-        "rules", "Rules touched", tables=(table,) if body else (), lead="" if body else "No rule had to act."
+        "rules",
+        "Rules and rows touched",
+        tables=(table,) if body else (),
+        lead="" if body else "No rule had to act.",
+        paragraphs=("Rejected rows are kept in raw_reject, with file, line and reason; all others in out_quality.",)
+        if body
+        else (),
+        details=tuple(_rule_detail(r, pages) for r in data.rules),
+    )
+
+
+def _anchor(r: RuleRow) -> str:
+    return "rule-" + re.sub(r"[^a-z0-9]+", "-", f"{r.rule}-{r.source}".lower()).strip("-")
+
+
+def _rule_detail(r: RuleRow, pages: set[str]) -> Detail:
+    examples = tuple(
+        Row(
+            (
+                Cell(p.text),
+                Cell(p.vehicle_id, href=f"../driver/{page_name(p.vehicle_id)}" if p.vehicle_id in pages else ""),
+            )
+        )
+        for p in r.places
+    )
+    table = Table("Where to look.", ("Time, or file and line", "Vehicle"), (Group("", examples),), text_columns=2)
+    said = [r.meaning] if r.meaning else []
+    return Detail(
+        f"{r.title or t.words(r.rule)} · {r.source}",
+        paragraphs=(*said, f"Seen in: {r.seen_in}.") if r.seen_in else tuple(said),
+        tables=(table,) if examples else (),
+        key=_anchor(r),
     )
 
 

@@ -96,24 +96,27 @@ class FileRow:
 
 
 @dataclass(frozen=True)
-class QualityRow:
-    """``out_quality`` summed over vehicles."""
+class Place:
+    """Where a rule touched something; of a vehicle, where it has a page."""
 
-    source: str
-    rule: str
-    vehicles: int
-    rows_touched: int
-    example: str | None
+    text: str
+    vehicle_id: str = ""
 
 
 @dataclass(frozen=True)
-class RejectRow:
-    """``raw_reject`` counted by reason."""
+class RuleRow:
+    """One rule and source: rows and named sessions touched, vehicles, examples; words from ``log_rules.toml``."""
 
-    format: str
-    reason: str
+    source: str
+    rule: str
+    title: str
+    treatment: str
+    meaning: str
+    seen_in: str
     rows: int
-    example: str | None
+    sessions: int
+    vehicles: int
+    places: tuple[Place, ...]
 
 
 @dataclass(frozen=True)
@@ -128,8 +131,7 @@ class FleetData:
     compliance: tuple[ComplianceRow, ...] = ()
     frontier: tuple[FrontierRow, ...] = ()
     files: tuple[FileRow, ...] = ()
-    rejects: tuple[RejectRow, ...] = ()
-    quality: tuple[QualityRow, ...] = ()
+    rules: tuple[RuleRow, ...] = ()
     fits: tuple[FitRow, ...] = ()
     conformance: tuple[ConformanceRow, ...] = ()
     residuals: tuple[ResidualRow, ...] = ()

@@ -13,6 +13,7 @@ from reports import rows_fleet as rf
 
 AS_OF = date(2025, 3, 31)
 LAWS = {"sei_ec": "SEI, reaction limited", "sei_interstitial": "SEI, interstitial", "nmc_power": "Schmalstieg 2014"}
+RULES = ("samples|stuck_record|Stuck|left out|Repeated.|own", "samples|bad_number|No number|rejected|Else.|own")
 CONTRACT = Contract(
     "common_oem_70",
     "Common battery warranty: 70 %, 8 years or 160,000 km",
@@ -379,8 +380,7 @@ def fleet(n: int = 40, export: bool = True, years: int = 10) -> rf.FleetData:
             rf.FileRow("b.csv", "fadecast_sessions", "sessions", "loaded", 9_000, 9_000, 0, 0, None),
             rf.FileRow("c.csv", "fadecast_samples", "samples", "refused", 12, 0, 12, 0, "No column 'time'."),
         ),
-        rejects=(rf.RejectRow("fadecast_samples", "bad_number", 40, "a.csv, line 17"),),
-        quality=(rf.QualityRow("samples", "stuck_value", 7, 311, "a.csv, line 200"),),
+        rules=tuple(rf.RuleRow(*row.split("|"), 311, 4, 7, (rf.Place("line 17", "v0"),)) for row in RULES),
         fits=tuple(f for c in cohorts for f in fits(c)),
         conformance=conformance(),
         residuals=residuals(),

@@ -190,7 +190,7 @@ def test_hostile_strings_never_reach_a_page(page_rows: ModuleType) -> None:
     f = replace(
         f,
         files=tuple(replace(x, path=bad, format=bad, error=bad) for x in f.files),
-        quality=tuple(replace(q, rule=bad, example=bad) for q in f.quality),
+        rules=tuple(replace(q, rule=bad, title=bad, meaning=bad) for q in f.rules),
         law_labels=dict.fromkeys(f.law_labels, bad),
     )
     for page in _fleet_pages(f):
@@ -215,6 +215,9 @@ def test_fleet_pages_are_clean_and_link_each_other(page_rows: ModuleType) -> Non
         said, checker = _checked(page)
         assert "How wrong the models have been: 0.6 to 0.8 points" in said or page.title == "Tables and SQL"
         for link in checker.links:
+            if link.startswith("#rule-"):
+                assert link[1:] in checker.ids
+                continue
             assert link == "#main" or link in names or re.fullmatch(r"\.\./driver/v[0-9a-f]{12}\.html", link), link
 
 
@@ -258,7 +261,7 @@ def test_a_fleet_of_a_thousand_stays_light(page_rows: ModuleType) -> None:
 
 def test_an_empty_fleet_has_pages(page_rows: ModuleType) -> None:
     empty: dict[str, Any] = dict.fromkeys(
-        ("vehicles", "kpis", "claims", "compliance", "frontier", "files", "rejects", "quality", "fits", "conformance",
+        ("vehicles", "kpis", "claims", "compliance", "frontier", "files", "rules", "fits", "conformance",
          "residuals"), ()
     )  # fmt: skip
     for page in _fleet_pages(replace(page_rows.fleet(1), as_of_day=None, sessions=0, export_sessions=0, **empty)):

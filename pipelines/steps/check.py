@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipelines.settings import Settings
+from pipelines.steps.quality import rules_touched
+from reports.rows_fleet import RuleRow
 from warehouse import checks
 from warehouse.store import Warehouse, open_warehouse
 
@@ -33,7 +36,19 @@ def conformance_check(wh: Warehouse) -> Checked:
     return Checked("model_conformance", why, not bad, len(bad), str(bad[0]) if bad else "")
 
 
-def all_checks(settings: Settings) -> list[Checked]:
-    """Data checks and model conformance of a home."""
+def all_checks(settings: Settings) -> tuple[list[Checked], tuple[RuleRow, ...]]:
+    """Data checks and model conformance of a home, and the rules for defects that touched rows, by source."""
     with open_warehouse(settings.home, create=False) as wh:
-        return [*data_checks(wh), conformance_check(wh)]
+        return [*data_checks(wh), conformance_check(wh)], rules_touched(wh, settings.home)
+
+
+def rules_lines(rules: tuple[RuleRow, ...], home: Path) -> list[str]:
+    """What the rules touched, a line each, and where the examples are."""
+    lines = []
+    for r in rules:
+        sessions = f", {r.sessions} sessions" if r.sessions else ""
+        where = f", e.g. {r.places[0].vehicle_id} {r.places[0].text}".replace("  ", " ") if r.places else ""
+        lines.append(f"rule {r.rule} ({r.source}): {r.treatment or 'touched'} {r.rows} rows{sessions}{where}")
+    if lines:
+        lines.append(f"Examples of every rule: {home / 'pages' / 'fleet' / 'data.html'}#rules")
+    return lines

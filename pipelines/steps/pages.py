@@ -18,6 +18,7 @@ from models.policies import policies as known_policies
 from models.warranty import contract_of
 from pipelines.settings import Settings
 from pipelines.steps.fleet import load_homes, load_vehicles
+from pipelines.steps.quality import rules_touched
 from reports import driver, fleet, fleet_data, fleet_models, law_pages
 from reports.render import MAX_DRIVER_BYTES, PageError, page_name, render_page
 from reports.rows import (
@@ -43,8 +44,6 @@ from reports.rows_fleet import (
     FleetData,
     FrontierRow,
     KpiRow,
-    QualityRow,
-    RejectRow,
     TableDoc,
 )
 from warehouse.store import Warehouse
@@ -261,8 +260,7 @@ def load_fleet(wh: Warehouse, settings: Settings) -> FleetData:
             )
         ),
         files=tuple(_load(wh, FileRow, "meta_file", "format, path, sha256")),
-        rejects=_rejects(wh),
-        quality=_quality(wh),
+        rules=rules_touched(wh, home),
         fits=fits,
         conformance=conformance,
         residuals=residuals,
@@ -298,23 +296,6 @@ def _named_sources(place: Home | None, sources: dict[tuple[str, str], str]) -> t
         ("Air temperature", "air", place.air_series_id),
     )
     return tuple((name, sources[(kind, series)]) for name, kind, series in wanted if (kind, series) in sources)
-
-
-def _rejects(wh: Warehouse) -> tuple[RejectRow, ...]:
-    found = wh.rows(
-        "SELECT coalesce(f.format, ''), r.reason, count(*), min(r.path || ', line ' || r.line)"
-        " FROM raw_reject r LEFT JOIN (SELECT DISTINCT sha256, format FROM meta_file) f USING (sha256)"
-        " GROUP BY ALL ORDER BY 1, 3 DESC, 2"
-    )
-    return tuple(RejectRow(*row) for row in found)
-
-
-def _quality(wh: Warehouse) -> tuple[QualityRow, ...]:
-    found = wh.rows(
-        "SELECT source, rule, count(DISTINCT vehicle_id), CAST(sum(rows_touched) AS BIGINT), min(example)"
-        " FROM out_quality GROUP BY source, rule ORDER BY 4 DESC, source, rule"
-    )
-    return tuple(QualityRow(*row) for row in found)
 
 
 def dictionary(wh: Warehouse) -> tuple[TableDoc, ...]:

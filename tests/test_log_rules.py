@@ -1,0 +1,220 @@
+"""The catalogue of rules for defects: every name the code gives is there; each history rule works on its cited case."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.counters import drop_soh_jumps, mend_registers, register_kwh
+from models.defects import clean
+from models.loggers import merge_logged, merge_loggers
+from models.parameters import load
+from models.sessions import US_PER_HOUR, RawSession, Samples, rules
+from models.signs import mend_signs
+from models.soh_displayed import displayed_readings
+from pipelines.steps.history_logged import logged_findings
+from warehouse.raw import RAW_SCHEMAS
+
+RULES = rules()
+ROOT = Path(__file__).resolve().parents[1]
+TREATMENTS = {"rejected", "left out", "repaired", "merged", "flagged", "inferred"}
+# What sets names of rules: findings, refusals, flags of intake.
+GIVEN = (
+    re.compile(r'\b[fF]inding\(\s*"([a-z_]+)"'),
+    re.compile(r'refusals\.add\(.*?, "([a-z_]+)", ', re.S),
+    re.compile(r'found\.setdefault\(\s*"([a-z_]+)"'),
+)
+
+
+def test_every_rule_that_the_code_names_is_in_the_catalogue():
+    known = load("log_rules")
+    assert {e.text("treatment") for e in known.values()} <= TREATMENTS
+    assert all(e.label and e["meaning"].source for e in known.values())
+    for folder in ("models", "warehouse", "pipelines"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            text = path.read_text(encoding="utf-8")
+            named = {name for pattern in GIVEN for name in pattern.findall(text)}
+            assert named <= set(known), f"{path.name}: {sorted(named - set(known))} not in log_rules.toml"
+
+
+def _plain(sim: ModuleType, n: int = 60, **channels: np.ndarray | float) -> Samples:
+    """A charge with a sample every five minutes."""
+    rows = [(k / 12, "charge", 20.0) for k in range(n)]
+    return sim.table(
+        rows, **{"soc_frac": 0.2 + np.arange(n) * 20 / 12 / 156, "voltage_v": 350.0 + 0.1 * np.arange(n)} | channels
+    )
+
+
+def test_a_register_that_was_reset_goes_on(history_sim: ModuleType):
+    """evcc-io/evcc#4997: charged energy resets."""
+    true = 1000 + np.arange(60) * 0.5
+    shown = np.where(np.arange(60) < 30, true, true - true[30])
+    got, found = mend_registers(_plain(history_sim, energy_in_register_kwh=shown), RULES)
+    assert [(f.rule, f.rows) for f in found] == [("register_reset", 1)]
+    # The half kWh across the reset was not counted by the register; nothing else is lost.
+    assert got.energy_in_register_kwh[-1] - got.energy_in_register_kwh[0] == pytest.approx(true[-1] - true[0] - 0.5)
+    assert np.all(np.diff(got.energy_in_register_kwh) >= 0)
+
+
+def test_a_register_that_drops_out_counts_nothing(history_sim: ModuleType):
+    """lbbrhzn/ocpp#374: ABB registers drop out."""
+    true = 1000 + np.arange(60) * 0.5
+    shown = true.copy()
+    shown[[20, 41, 42]] = 0.0
+    got, found = mend_registers(_plain(history_sim, energy_in_register_kwh=shown), RULES)
+    assert [(f.rule, f.rows) for f in found] == [("register_dropout", 3)]
+    assert np.isnan(got.energy_in_register_kwh[[20, 41, 42]]).all()
+    kept = np.isfinite(got.energy_in_register_kwh)
+    assert np.allclose(got.energy_in_register_kwh[kept], true[kept])
+
+
+def test_a_register_of_the_session_is_told_from_one_of_the_life(history_sim: ModuleType):
+    """JoaoPedroBelo/bmw-wallbox-ha#10: per session against lifetime."""
+    rows = [(24.0 * s + k / 12, "charge", 20.0) for s in range(5) for k in range(12)]
+    shown = np.tile(np.arange(12) * 0.6, 5)
+    samples = history_sim.table(rows, energy_in_register_kwh=shown)
+    samples = replace(samples, ref=np.repeat(np.arange(5), 12), refs=tuple("abcde"))
+    got, found = mend_registers(samples, RULES)
+    assert [(f.rule, f.rows, f.sessions) for f in found] == [("register_per_session", 4, 4)]
+    assert got.energy_in_register_kwh[-1] == pytest.approx(5 * 11 * 0.6)
+
+
+@given(
+    steps=st.lists(st.floats(0.0, 3.0), min_size=5, max_size=60),
+    cut=st.integers(1, 50),
+    low=st.lists(st.integers(1, 50), max_size=3, unique=True),
+)
+@settings(max_examples=60, deadline=None)
+def test_mended_registers_never_fall_and_never_gain(
+    history_sim: ModuleType, steps: list[float], cut: int, low: list[int]
+):
+    true = 500.0 + np.cumsum(steps)
+    shown = true.copy()
+    if cut < shown.shape[0]:
+        shown[cut:] -= shown[cut]
+    shown[[i for i in low if i < shown.shape[0]]] = 0.0
+    samples = history_sim.table([(k / 4, "charge", 5.0) for k in range(len(steps))], energy_in_register_kwh=shown)
+    got, _ = mend_registers(samples, RULES)
+    v = got.energy_in_register_kwh[np.isfinite(got.energy_in_register_kwh)]
+    assert np.all(np.diff(v) >= -1e-9)
+    if v.size:
+        assert v[-1] - v[0] <= true[-1] - true[0] + 1e-6 + RULES("defects", "register_step_kwh")
+    again, found = mend_registers(got, RULES)
+    assert not found and np.array_equal(again.energy_in_register_kwh, got.energy_in_register_kwh, equal_nan=True)
+
+
+def test_energy_between_two_times_by_the_register(history_sim: ModuleType):
+    samples = _plain(history_sim, energy_in_register_kwh=100.0 + np.arange(60) * 0.5)
+    t = samples.time_us
+    got = register_kwh(samples, "energy_in_register_kwh", t[[0, 10]], np.array([t[12], t[59] + 24 * US_PER_HOUR]))
+    assert got[0] == pytest.approx(6.0) and np.isnan(got[1])
+
+
+def test_state_of_health_that_jumps_is_left_out_and_the_rest_is_a_reported_reading(history_sim: ModuleType):
+    """flobz/psa_car_controller#854: 95 -> 24/31."""
+    soh = np.full(60, 0.95)
+    soh[[5, 30]] = 0.24, 0.31
+    got, found = drop_soh_jumps(_plain(history_sim, soh_frac=soh), RULES)
+    assert [(f.rule, f.rows) for f in found] == [("jump_soh_frac", 2)]
+    (reading,) = displayed_readings(got, history_sim.nmc_pack(), RULES)
+    assert reading.soh_frac == 0.95 and reading.bms_reported and reading.method == "bms_soh" and reading.pairs == 58
+    assert reading.sigma_frac >= reading.shared_sigma_frac >= 0.035  # field scatter between BMSs
+
+
+def _zigzag(sim: ModuleType) -> Samples:
+    """Eight stretches, up and down by a fifth, current of the right sign."""
+    rows, soc, level = [], [], 0.5
+    for s in range(8):
+        up = 1.0 if s % 2 == 0 else -1.0
+        for k in range(13):
+            rows.append((3.0 * s + k / 12, "charge" if up > 0 else "export", 30.0 * up))
+            soc.append(level + up * 30.0 * k / 12 / 156)
+        level = soc[-1]
+    return sim.table(rows, soc_frac=np.array(soc), voltage_v=350.0 + 0.1 * np.arange(len(rows)))
+
+
+def test_a_log_against_its_own_balance_has_its_sign_turned(history_sim: ModuleType):
+    """JohNan/homeassistant-homevolt-local#79: sign disputes, found from the balance of charge."""
+    right, pack = _zigzag(history_sim), history_sim.nmc_pack()
+    same, found = mend_signs(right, pack, RULES)
+    assert not found and np.array_equal(same.current_a, right.current_a)
+    wrong = replace(right, current_a=-right.current_a)
+    got, found = mend_signs(wrong, pack, RULES)
+    assert [f.rule for f in found] == ["sign_flipped"]
+    assert np.array_equal(got.current_a, right.current_a)
+    part = right.current_a.copy()
+    part[26:39] *= -1
+    got, found = mend_signs(replace(right, current_a=part), pack, RULES)
+    assert [(f.rule, f.rows) for f in found] == [("sign_conflict", 12)]
+    # The sample on which the stretches meet belongs to the one before.
+    assert np.isnan(got.current_a[27:39]).all() and np.isfinite(np.delete(got.current_a, slice(27, 39))).all()
+    power = replace(right, power_kw=-right.voltage_v * right.current_a / 1000)
+    got, found = mend_signs(power, pack, RULES)
+    assert [f.rule for f in found] == ["power_sign_flipped"]
+    assert np.all(got.power_kw * got.current_a >= 0)
+
+
+def test_what_car_and_charger_logged_both_is_one_life(history_sim: ModuleType):
+    car = _plain(history_sim)
+    n = 25
+    rows = [(0.05 + k / 6, "", 0.0) for k in range(n)]
+    meter = history_sim.table(rows, power_kw=7.4, voltage_v=np.nan, energy_in_register_kwh=100 + np.arange(n) * 7.4 / 6)
+    meter = replace(meter, current_a=np.full(n, np.nan), charger=np.ones(n, dtype=bool))
+    time = np.concatenate((car.time_us, meter.time_us))
+    order = np.argsort(time, kind="stable")
+    both = Samples(
+        time[order], np.concatenate((car.state, meter.state))[order], np.concatenate((car.ref, meter.ref))[order], (),
+        charger=np.concatenate((car.charger, meter.charger))[order],
+        **{c: np.concatenate((getattr(car, c), getattr(meter, c)))[order] for c in Samples.CHANNELS},
+    )  # fmt: skip
+    got, found = merge_loggers(both, RULES)
+    assert [(f.rule, f.rows) for f in found] == [("double_logged", n)]
+    assert np.array_equal(got.time_us, car.time_us) and np.array_equal(got.current_a, car.current_a)
+    inside = (got.time_us >= meter.time_us[0]) & (got.time_us <= meter.time_us[-1])
+    assert np.allclose(got.power_kw[inside], 7.4) and np.isfinite(got.energy_in_register_kwh[inside]).all()
+    alone, found = merge_loggers(car, RULES)
+    assert alone is car and not found
+    cleaned, found = clean(both, history_sim.nmc_pack(), RULES)
+    assert "double_logged" in {f.rule for f in found} and cleaned.size == car.size
+
+
+def test_sessions_of_car_and_charger_are_merged_once():
+    h = US_PER_HOUR
+    car = RawSession("c1", "charge", 10 * h, 14 * h, None, None, 0.4, 0.8)
+    charger = RawSession("x9", "plugin", 10 * h - h // 10, 15 * h, 26.0, 1.0, logger="charger")
+    later = RawSession("x10", "plugin", 40 * h, 44 * h, 5.0, logger="charger")
+    got, found = merge_logged([car, charger, later], RULES)
+    assert [(f.rule, f.rows) for f in found] == [("double_logged", 1)]
+    assert len(got) == 2 and got[1] == later
+    one = got[0]
+    assert (one.kind, one.session_ref, one.energy_in_meter_kwh, one.energy_out_meter_kwh) == ("plugin", "c1", 26.0, 1.0)
+    assert (one.soc_start_frac, one.soc_end_frac, one.start_us, one.end_us) == (0.4, 0.8, charger.start_us, 15 * h)
+    assert merge_logged([charger, later], RULES) == ([charger, later], [])
+
+
+def test_rows_say_their_own_flags_sentinels_and_lateness():
+    times = [datetime(2026, 3, 1, h) for h in range(4)]
+    samples = pl.DataFrame(
+        {"vehicle_id": ["v"] * 4, "time_utc": times, "session_ref": ["a", "9223372036854775807", "a", None],
+         "flag": ["unaligned", None, "unaligned register_reset", None]},
+        schema_overrides={"time_utc": pl.Datetime("us")},
+    )  # fmt: skip
+    samples = samples.with_columns(
+        pl.lit(None, t).alias(n) for n, t in RAW_SCHEMAS["samples"].items() if n not in samples.columns
+    )
+    logged = pl.DataFrame(schema=RAW_SCHEMAS["sessions"])
+    late = pl.Series(times[2:3], dtype=pl.Datetime("us"))
+    found = {f.rule: f for f in logged_findings(samples, logged, late)}
+    assert {r: (f.rows, f.sessions) for r, f in found.items()} == {
+        "unaligned": (2, 1), "register_reset": (1, 1), "sentinel_id": (1, 1), "late_rows": (1, 0),
+    }  # fmt: skip
+    assert found["late_rows"].examples == ("2026-03-01T02:00:00Z",)
