@@ -32,6 +32,7 @@ GIVEN = (
     re.compile(r'\b[fF]inding\(\s*"([a-z_]+)"'),
     re.compile(r'refusals\.add\(.*?, "([a-z_]+)", ', re.S),
     re.compile(r'found\.setdefault\(\s*"([a-z_]+)"'),
+    re.compile(r'reason(?:, detail)? = "([a-z_]+)"'),
 )
 
 
