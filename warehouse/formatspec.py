@@ -7,6 +7,7 @@ A format says how a file is written (delimiter, decimals, encoding, time zone) a
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 import warnings
 from datetime import datetime
@@ -184,6 +185,35 @@ class ColumnSpec(Strict):
         return self
 
 
+class OcppSpec(Strict):
+    """How a log of OCPP messages names its stations and cars (``reader = "ocpp"``).
+
+    The station comes from the logger's object around a message (``station_key``, else the usual names), else it is
+    ``station``, else the first group of ``station_in_name`` in the file's name. ``owner`` says what the vehicle is: the
+    station (a home charger: one car) or the id token of the transaction (which is hashed as any vehicle). ``outlet`` =
+    "dc" says that voltage and current at the outlet are those of the battery.
+    """
+
+    version: Literal["1.6", "2.0.1", "2.1"]
+    owner: Literal["station", "token"] = "station"
+    outlet: Literal["ac", "dc"] = "ac"
+    station: str | None = None
+    station_key: str | None = None
+    message_key: str | None = None
+    station_in_name: str = r"^([^_.]+)"
+
+    @field_validator("station_in_name")
+    @classmethod
+    def _one_group(cls, value: str) -> str:
+        try:
+            groups = re.compile(value).groups
+        except re.error:
+            groups = 0
+        if groups < 1:
+            raise ValueError(f"expected a regular expression with one group, got {value!r}")
+        return value
+
+
 class FormatSpec(Strict):
     """One log format."""
 
@@ -208,6 +238,7 @@ class FormatSpec(Strict):
     wide: WideSpec | None = None
     sessions: SessionSpec = SessionSpec()
     columns: dict[str, ColumnSpec] = Field(default_factory=dict)
+    ocpp: OcppSpec | None = None
     proposal: ProposalSpec = ProposalSpec()
 
     @field_validator("reader")
@@ -219,6 +250,8 @@ class FormatSpec(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> FormatSpec:
+        if (self.reader == "ocpp") != (self.ocpp is not None):
+            raise ValueError("key 'ocpp': expected with reader = 'ocpp', and with no other")
         if self.reader != "table":
             return self  # a reader of its own knows where its columns come from
         known = [c for c in RAW_SCHEMAS[self.kind] if c not in _MADE]
@@ -340,6 +373,7 @@ def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
         "wide": WideSpec,
         "sessions": SessionSpec,
         "columns": ColumnSpec,
+        "ocpp": OcppSpec,
         "proposal": ProposalSpec,
     }
     if len(loc) > 1 and loc[0] in parts:

@@ -35,7 +35,7 @@ class Reader:
 
 
 # Name -> module that holds READER; imported when a format asks for it.
-READERS = {"table": "warehouse.readers.choose", "json": "warehouse.readers.nested"}
+READERS = {"table": "warehouse.readers.choose", "json": "warehouse.readers.nested", "ocpp": "warehouse.readers.ocpp"}
 
 
 def reader_of(name: str) -> Reader:
