@@ -44,14 +44,8 @@ class Choice:
         return done if self.log_sd == 0 else transferred(rows, done, self.log_sd)
 
     def half_frac(self, done: Forecast) -> FloatArray:
-        """Half of the 80 % interval of the loss, shape (n,). [1]
-
-        The scatter between cells is assumed, not calibrated: there the model's own factor never narrows it.
-        """
-        width = self.fitted.model.width
-        if self.log_sd == 0:
-            return width.half_frac(done.sd_frac)
-        return np.maximum(width.half_frac(done.sd_frac), type(width)(width.floor_frac, 1.0).half_frac(done.sd_frac))
+        """Half of the 80 % interval of the loss, shape (n,). [1]"""
+        return self.fitted.model.width.half_frac(done.sd_frac, done.doubt_frac)
 
 
 def chemistry_class(text: str) -> str:

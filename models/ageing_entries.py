@@ -35,7 +35,7 @@ class Fitted:
     entry_id
         As in the parameter file and in the column `law` of scores.
     source
-        Where the tests come from.
+        Where the tests come from: file, its sha256, cells, number of tests.
     rmse_pp, inside_frac, tests
         Mean over left-out tests: error, share inside the 80 % interval; and their number.
     """
@@ -75,7 +75,7 @@ def _plain(value: Any) -> Any:
 
 
 def _kernel(k: ConditionKernel) -> list[Any]:
-    return [k.variance, k.linear, k.noise, list(k.lengths)]
+    return [k.variance, k.linear, k.noise, list(k.lengths), list(k.columns), k.rough]
 
 
 def parameters_of(fitted: Fitted) -> dict[str, Any]:
@@ -207,7 +207,10 @@ def _model(entry: Entry, known: Mapping[str, AgeingModel]) -> AgeingModel:
     scaling = Scaling(names, _floats(entry, "offsets"), _floats(entry, "centre"), _floats(entry, "scale"))
     points = _floats(entry, "conditions").reshape(-1, len(names))
     first, second = (
-        tuple(ConditionKernel(float(k[0]), float(k[1]), float(k[2]), tuple(k[3])) for k in of)
+        tuple(
+            ConditionKernel(float(k[0]), float(k[1]), float(k[2]), tuple(k[3]), tuple(int(c) for c in k[4]), bool(k[5]))
+            for k in of
+        )
         for of in entry["kernels"].value
     )
     return ProfileModel(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.ageing import Rows, joined
-from models.ageing_entries import Fitted, entry_id_of
+from models.ageing_entries import Fitted, slug
 from models.ageing_fit import (
     MIN_PROFILES,
     LeftOut,
@@ -48,6 +48,16 @@ class Family:
     condition: np.ndarray
     source: str
     profile: bool
+
+    @property
+    def kind(self) -> str:
+        """``storage``, ``cycling`` or ``profile``."""
+        return "profile" if self.profile else "storage" if self.rows.kind[0] == "calendar" else "cycling"
+
+    @property
+    def entry_id(self) -> str:
+        """Id of the law's entry: its cell and what it is for."""
+        return f"{slug(str(self.rows.cell[0]) or str(self.rows.chemistry[0]) or 'unnamed')}_{self.kind}"
 
 
 def profiled(rows: Rows) -> BoolArray:
@@ -106,10 +116,11 @@ def leave_conditions_out(family: Family, storage: StorageModel | None, relearn: 
             return fit_profile(rows.take(keep), family.condition[keep], like, curves=curves)
 
         return left_out(rows, family.condition, fit)
-    return left_out(rows, family.condition, lambda keep: _fit(rows.take(keep), storage))
+    return left_out(rows, family.condition, lambda keep: fit_family(rows.take(keep), storage))
 
 
-def _fit(rows: Rows, storage: StorageModel | None, width: Width | None = None) -> AgeingModel:
+def fit_family(rows: Rows, storage: StorageModel | None, width: Width | None = None) -> AgeingModel:
+    """Fit the law of storage tests or that of cycling tests, whichever the rows are."""
     more = {} if width is None else {"width": width}
     return fit_storage(rows, **more) if rows.kind[0] == "calendar" else fit_cycling(rows, storage, **more)
 
@@ -121,8 +132,8 @@ def storage_for(rows: Rows, candidates: Sequence[AgeingModel]) -> StorageModel |
     return own[0] if own else None
 
 
-def fit_groups(groups: Sequence[FitGroup], known: Sequence[Fitted] = ()) -> list[Fitted]:
-    """Fit all families of some files.
+def fit_groups(groups: Sequence[FitGroup], known: Sequence[Fitted] = ()) -> list[tuple[Fitted, Family, LeftOut]]:
+    """Fit all families of some files; with each what its left-out conditions showed.
 
     Parameters
     ----------
@@ -131,12 +142,12 @@ def fit_groups(groups: Sequence[FitGroup], known: Sequence[Fitted] = ()) -> list
     known
         Models there are; a cycling law stands on a storage law of its cell, newly fitted or known.
     """
-    out: list[Fitted] = []
+    out: list[tuple[Fitted, Family, LeftOut]] = []
     for family in families(groups) if groups else []:
-        newest: list[AgeingModel] = [f.model for f in out]
+        newest: list[AgeingModel] = [f.model for f, _, _ in out]
         storage = storage_for(family.rows, [*newest, *(f.model for f in known)])
         found = leave_conditions_out(family, storage)
-        out.append(fitted_family(family, storage, found))
+        out.append((fitted_family(family, storage, found), family, found))
     return out
 
 
@@ -144,11 +155,13 @@ def fitted_family(family: Family, storage: StorageModel | None, found: LeftOut) 
     """The model of a whole family, its interval and its record from what left-out conditions showed."""
     width = calibrated(found)
     model = (
-        fit_profile(family.rows, family.condition, width=width) if family.profile else _fit(family.rows, storage, width)
+        fit_profile(family.rows, family.condition, width=width)
+        if family.profile
+        else fit_family(family.rows, storage, width)
     )
-    inside = by_test(np.abs(found.error_frac) <= width.half_frac(found.sd_frac), found.rows.test_id)
+    inside = by_test(np.abs(found.error_frac) <= width.half_frac(found.sd_frac, found.doubt_frac), found.rows.test_id)
     return Fitted(
-        entry_id=entry_id_of(model),
+        entry_id=family.entry_id,
         model=model,
         source=family.source,
         rmse_pp=float(found.rmse_pp().mean()),

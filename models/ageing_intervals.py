@@ -16,22 +16,22 @@ _FACTORS = tuple(float(x) for x in np.geomspace(0.2, 6.0, 35))
 
 @dataclass(frozen=True)
 class Width:
-    """Half-width of the 80 % interval = Z80 sqrt(floor^2 + (factor sd)^2).
+    """Half-width of the 80 % interval = Z80 sqrt(floor^2 + (factor sd)^2 + doubt^2).
 
     Parameters
     ----------
     floor_frac
         Scatter of a check-up. [1]
     factor
-        Multiplies the model's own standard deviation. [1]
+        Multiplies the model's own standard deviation, never what is assumed about fields unknown. [1]
     """
 
     floor_frac: float
     factor: float
 
-    def half_frac(self, sd_frac: FloatArray) -> FloatArray:
+    def half_frac(self, sd_frac: FloatArray, doubt_frac: FloatArray | float = 0.0) -> FloatArray:
         """Half of the interval, shape (n,). [1]"""
-        return Z80 * np.sqrt(self.floor_frac**2 + (self.factor * sd_frac) ** 2)
+        return Z80 * np.sqrt(self.floor_frac**2 + (self.factor * sd_frac) ** 2 + np.square(doubt_frac))
 
 
 def interval_score(seen: FloatArray, low: FloatArray, high: FloatArray, level: float = LEVEL) -> FloatArray:

@@ -243,7 +243,10 @@ def evidence_fit(files: Annotated[list[Path], typer.Argument(help="Ageing tests 
     """Fit the project's laws to ageing tests; store coefficients with provenance as the home's parameters."""
     from pipelines.steps import evidence
 
-    _say(evidence.fit(_settings(), files))
+    says, complete = evidence.fit(_settings(), files)
+    _say(says)
+    if not complete:
+        raise typer.Exit(1)
 
 
 @evidence_app.command("score")
@@ -263,6 +266,8 @@ def evidence_score(
     else:
         for line in done.lines():
             _say(line)
+    if not done.complete:
+        raise typer.Exit(1)
 
 
 @app.command()

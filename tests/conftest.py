@@ -27,6 +27,9 @@ def _beside(name: str) -> ModuleType:
     return module
 
 
+_beside("evidence_rows")  # made ageing tests: several files import them by name
+
+
 @pytest.fixture(scope="session")
 def page_rows() -> ModuleType:
     """Hand-made rows of the out_ tables (``tests/page_rows.py``): plausible, seeded, for page tests only."""

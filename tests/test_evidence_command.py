@@ -2,67 +2,21 @@
 
 from __future__ import annotations
 
-import math
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from evidence_rows import SCORE_KEYS, made_drive, made_test, several, with_drives, write
 
 from pipelines.errors import UserError
 from pipelines.settings import Settings
 from pipelines.steps import evidence
 
-SONY = ("Sony/Murata US26650FTC1 3 Ah", "LFP/graphite")
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "ageing"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data/ageing")
-SCORE_KEYS = ["test_id", "law", "n", "rmse_pp", "bias_pp", "inside_80_frac", "in_range"]
-
-
-def made_test(
-    name: str,
-    kind: str = "calendar",
-    temp: float | None = 40.0,
-    soc: float | None = 0.5,
-    depth: float | None = 0.0,
-    rate: float | None = 0.0,
-    cycles: float = 0.0,
-    loss: float = 0.09,
-    cell: tuple[str, str] = SONY,
-) -> list[dict[str, Any]]:
-    return [
-        {
-            "test_id": name,
-            "cell": cell[0],
-            "chemistry": cell[1],
-            "kind": kind,
-            "temperature_c": temp,
-            "soc_mean_frac": soc,
-            "dod_frac": depth,
-            "charge_c_rate": rate,
-            "discharge_c_rate": rate,
-            "day": 880.0 * x,
-            "day_is_estimated": False,
-            "efc": cycles * x,
-            "capacity_frac": 1 - loss * math.sqrt(x),
-        }
-        for x in (0.0, 0.1, 0.3, 0.6, 1.0)
-    ]
-
-
-def several() -> list[dict[str, Any]]:
-    return [
-        *made_test("stored"),
-        *made_test("cycled", "cycle", depth=0.8, rate=1.0, cycles=8000, loss=0.24),
-        *made_test("spectrum", "cycle", depth=None, rate=None, cycles=1500, loss=0.12),
-    ]
-
-
-def write(path: Path, rows: list[dict[str, Any]]) -> Path:
-    text = [{k: "" if v is None else str(v) for k, v in r.items()} for r in rows]
-    pl.DataFrame(text, infer_schema_length=None).write_csv(path)
-    return path
 
 
 @pytest.fixture
@@ -70,28 +24,52 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(home=tmp_path / "home")
 
 
-def predicted(settings: Settings, path: Path, rows: list[dict[str, Any]]) -> dict[tuple[str, float], tuple[float, ...]]:
+Key = tuple[str, float]
+
+
+def predicted(settings: Settings, path: Path, rows: list[dict[str, Any]]) -> dict[Key, tuple[float, ...]]:
     frame = evidence.score(settings, [write(path, rows)]).predictions
     return {
-        (rows[r["row"]]["test_id"], rows[r["row"]]["day"]): (r["capacity_frac"], r["low"], r["high"])
+        (rows[r["row"]]["test_id"], rows[r["row"]]["efc"] or rows[r["row"]]["day"]): (
+            r["capacity_frac"],
+            r["low"],
+            r["high"],
+        )
         for r in frame.iter_rows(named=True)
     }
 
 
-def test_later_capacities_order_and_later_rows_change_no_prediction(settings: Settings, tmp_path: Path) -> None:
-    path, rows = tmp_path / "a.csv", several()
-    whole = predicted(settings, path, rows)
+def is_first(row: dict[str, Any]) -> bool:
+    return not row["efc"] and not row["day"]
 
-    def same(found: dict[tuple[str, float], tuple[float, ...]], wanted: set[tuple[str, float]]) -> None:
+
+def test_a_prediction_depends_on_its_own_row_and_the_first_check_up_alone(settings: Settings, tmp_path: Path) -> None:
+    path, rows = tmp_path / "a.csv", with_drives()
+    whole = predicted(settings, path, rows)
+    assert len(whole) == 20 and len({k[0] for k in whole}) == 5
+
+    def same(found: dict[Key, tuple[float, ...]], wanted: set[Key]) -> None:
         assert set(found) == wanted
-        for key in wanted:
-            np.testing.assert_allclose(found[key], whole[key], rtol=0, atol=1e-12)
+        assert {k: whole[k] for k in wanted} == found  # to the last bit
 
     same(predicted(settings, path, [rows[i] for i in np.random.default_rng(3).permutation(len(rows))]), set(whole))
-    same(predicted(settings, path, [r | {"capacity_frac": 0.31 if r["day"] else 1.0} for r in rows]), set(whole))
-    same(predicted(settings, path, [r | {"capacity_frac": "x" if r["day"] else 1.0} for r in rows]), set(whole))
-    same(predicted(settings, path, [r for r in rows if r["day"] < 600]), {k for k in whole if k[1] < 600})
-    same(predicted(settings, path, rows[5:10]), {k for k in whole if k[0] == "cycled"})
+    for later in (0.31, 1.4, "x", ""):
+        same(predicted(settings, path, [r if is_first(r) else r | {"capacity_frac": later} for r in rows]), set(whole))
+    short = [r for r in rows if is_first(r) or (r["day"] or 0.9 * r["efc"]) < 700]
+    same(
+        predicted(settings, path, short),
+        {k for k in whole if k in {(r["test_id"], r["efc"] or r["day"]) for r in short}},
+    )
+    for name in ("cycled", "drive", "other drive"):
+        same(predicted(settings, path, [r for r in rows if r["test_id"] == name]), {k for k in whole if k[0] == name})
+    two = [r for r in rows if r["test_id"] == "drive"]
+    same(predicted(settings, path, [two[0], two[-1]]), {("drive", two[-1]["efc"])})
+
+
+def test_other_conditions_do_change_a_prediction(settings: Settings, tmp_path: Path) -> None:
+    base = predicted(settings, tmp_path / "a.csv", made_drive("drive"))
+    moved = predicted(settings, tmp_path / "b.csv", made_drive("drive", **{"Average Current": 0.3}))
+    assert all(abs(base[k][0] - moved[k][0]) > 1e-4 for k in base)
 
 
 def test_shape_of_the_answer_and_first_check_up_not_scored(settings: Settings, tmp_path: Path) -> None:
@@ -122,14 +100,13 @@ def test_reversible_part_of_shallow_cycles_is_said(settings: Settings, tmp_path:
     assert "shallow" in note and "reversible" in note
 
 
-@pytest.mark.parametrize("text", ["", "test_id,kind,day,efc,capacity_frac\n", "\x00\x01\xff,;\n"])
+@pytest.mark.parametrize("text", ["", "test_id,kind,day,efc,capacity_frac\n", "\x00\x01\xff,;\n", "a,a,b\n1,2,3\n"])
 def test_empty_files_and_rubbish_are_one_sentence(settings: Settings, tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.csv"
     path.write_text(text, encoding="latin-1")
-    try:
-        assert evidence.score(settings, [path]).tests == []
-    except UserError as e:
-        assert "a.csv" in str(e)
+    with pytest.raises(UserError, match=r"a\.csv") as told:
+        evidence.score(settings, [path])
+    assert told.value.exit_code == 1
 
 
 def test_unknown_chemistry_is_wide_out_of_range_and_said(settings: Settings, tmp_path: Path) -> None:
@@ -186,19 +163,22 @@ def test_fit_stores_laws_of_a_new_cell_and_keeps_the_shipped(settings: Settings,
     rows = [
         r for t, s in places for r in made_test(f"{t}|{s}", temp=t, soc=s, loss=0.02 + 0.001 * t + 0.03 * s, cell=cell)
     ]
-    says = evidence.fit(settings, [write(tmp_path / "made.csv", rows)])
+    says, complete = evidence.fit(settings, [write(tmp_path / "made.csv", rows)])
+    assert complete
     assert "made_10_ah_storage: 6 tests" in says
     text = (settings.home / "parameters" / "evidence.toml").read_text(encoding="utf-8")
-    assert "made.csv" in text and "Made 10 Ah" in text
+    digest = hashlib.sha256((tmp_path / "made.csv").read_bytes()).hexdigest()
+    assert "made.csv" in text and "Made 10 Ah" in text and f"sha256 {digest}, 6 tests" in text
+    assert str(tmp_path) not in text
     done = evidence.score(settings, [write(tmp_path / "new.csv", made_test("x", temp=30, cell=cell, loss=0.065))])
     assert done.tests[0]["law"] == "made_10_ah_storage" and done.tests[0]["rmse_pp"] < 1.0
     assert evidence.score(settings, [write(tmp_path / "b.csv", several())]).tests[0]["law"].startswith("sony")
-    again = evidence.fit(settings, [tmp_path / "made.csv"])
+    again, _ = evidence.fit(settings, [tmp_path / "made.csv"])
     assert again == says and text == (settings.home / "parameters" / "evidence.toml").read_text(encoding="utf-8")
 
 
 def test_nothing_to_fit_is_said(settings: Settings, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="No law could be fitted"):
+    with pytest.raises(UserError, match=r"one\.csv: no law could be fitted"):
         evidence.fit(settings, [write(tmp_path / "one.csv", made_test("only"))])
 
 
@@ -206,7 +186,9 @@ def test_nothing_to_fit_is_said(settings: Settings, tmp_path: Path) -> None:
 @pytest.mark.data
 def test_shipped_laws_hold_on_the_development_half(settings: Settings) -> None:
     done = evidence.score(settings, sorted(DATA.glob("*.csv")))
-    assert not [p for d in done.datasets for p in d["problems"]]
+    # One check-up stands twice in the published data; nothing else is wrong with them.
+    (twice,) = [p for d in done.datasets for p in d["problems"]]
+    assert twice.startswith("naumann_lfp_cycle.csv: row 421, column day: the same check-up")
     error = {d["path"]: d["rmse_pp"] for d in done.datasets}
     assert error["naumann_lfp_calendar.csv"] < 0.4
     assert error["naumann_lfp_cycle.csv"] < 1.0
@@ -222,12 +204,3 @@ def test_left_out_storage_conditions_within_one_point() -> None:
     read = read_file(DATA / "naumann_lfp_calendar.csv")
     (family,) = families([FitGroup(read.rows, read.protocol, "dev")])
     assert leave_conditions_out(family, None).rmse_pp().mean() < 0.8
-
-
-@needs_data
-@pytest.mark.data
-def test_load_spectrum_of_the_lfp_cell_is_near_the_published_end(settings: Settings, tmp_path: Path) -> None:
-    # Printed in the project's notes on the literature: PV home battery, 40 degC, 51 % SOC, 2,139 full cycles -> 0.865.
-    rows = made_test("pv", "cycle", soc=0.51, depth=None, rate=None, cycles=2139, loss=0.135)
-    done = evidence.score(settings, [write(tmp_path / "pv.csv", rows)])
-    assert done.predictions["capacity_frac"][-1] == pytest.approx(0.865, abs=0.015)

@@ -10,22 +10,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from models.ageing import Rows
-from models.ageing_choice import Choice, choose
-from models.ageing_entries import Fitted, fitted_of, toml_of
+from models.ageing_choice import choose
+from models.ageing_entries import Fitted, fitted_of
 from models.ageing_families import FitGroup, fit_groups
-from models.ageing_models import Forecast
 from models.domain import BoolArray, FloatArray
 from models.parameters import load
 from pipelines.errors import UserError
 from pipelines.settings import Settings
 from pipelines.steps.evidence_read import TestFile, read_file
+from pipelines.steps.evidence_store import KIND, provenance, store
 
-KIND = "evidence"
 _WORTH_SAYING_FRAC = 0.005
-HEADER = """# Laws fitted to ageing tests by `fadecast evidence fit`, read by `fadecast evidence score`.
-# `conditions` holds tested conditions (coordinates of the law), beside each what the law leaves: no data are copied.
-"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,14 +32,19 @@ class Scored:
     tests
         One a test: test_id, law, n, rmse_pp, bias_pp (predicted minus seen), inside_80_frac, in_range.
     datasets
-        One a file: path, tests, rows, rmse_pp (mean over tests), inside_80_frac, problems and notes (sentences).
+        One a file: path, tests, rows, rmse_pp (mean over tests), inside_80_frac, reversible (tests of which a share of
+        the loss returns), problems and notes (sentences); path is None where the file was refused.
     predictions
-        test_id, row (0-based in the file), capacity_frac, low, high; the first check-ups are not among them.
+        test_id, row (0-based in the file), capacity_frac, low, high; the first check-ups are not among them. Before
+        them `file` when several files were given; the same in `tests`.
+    complete
+        Whether every file could be read.
     """
 
     tests: list[dict[str, Any]]
     datasets: list[dict[str, Any]]
     predictions: pl.DataFrame
+    complete: bool
 
     def lines(self) -> list[str]:
         """A table for people, then what was wrong or worth knowing."""
@@ -65,8 +65,13 @@ class Scored:
         return out
 
 
-def fit(settings: Settings, files: Sequence[Path]) -> str:
-    """Fit the laws to files of tests; store them under ``<home>/parameters/evidence.toml``, provenance named.
+def fit(settings: Settings, files: Sequence[Path]) -> tuple[str, bool]:
+    """Fit the laws to files of tests; store them under ``<home>/parameters``, provenance named.
+
+    Returns
+    -------
+    tuple
+        What to say, and whether every file could be read.
 
     Raises
     ------
@@ -76,40 +81,27 @@ def fit(settings: Settings, files: Sequence[Path]) -> str:
     read, refused = _read_all(files)
     known = fitted_of(load(KIND, settings.home))
     found = fit_groups([_group(f) for f in read], known)
+    problems = [p for f in read for p in f.problems] + refused
     if not found:
+        names = ", ".join(f.path.name for f in read)
         raise UserError(
-            "No law could be fitted: give at least two conditions of storage or cycling, three check-ups each.", 1
+            f"{names}: no law could be fitted; give at least two conditions of storage or cycling (six profiles), "
+            "three check-ups each." + "".join(f" {p}" for p in problems[:3]),
+            1,
         )
-    path = settings.home / "parameters" / f"{KIND}.toml"
-    _write(path, found, settings.home)
+    path = store(settings.home, found)
     says = [
         f"{f.entry_id}: {f.tests} tests, {f.rmse_pp:.2f} pp on conditions left out, "
         f"{100 * f.inside_frac:.0f} % inside the 80 % interval."
-        for f in found
+        for f, _, _ in found
     ]
-    problems = [p for f in read for p in f.problems] + refused
-    return "\n".join([*says, *problems, f"Stored in {path}; `fadecast evidence score` uses it from now on."])
+    says += [*problems, f"Stored in {path}; `fadecast evidence score` uses it from now on."]
+    return "\n".join(says), not refused
 
 
 def _group(read: TestFile) -> FitGroup:
-    source = f"Fadecast's own fit (fadecast evidence fit) to {_provenance(read)}"
+    source = f"Fadecast's own fit (fadecast evidence fit) to {provenance(read)}"
     return FitGroup(read.rows, read.protocol, source)
-
-
-def _provenance(read: TestFile) -> str:
-    cells = sorted({str(c) for c in read.rows.cell if c})
-    cells_text = f" ({', '.join(cells)})" if cells else ""
-    return f"{read.path.name}{cells_text}, {len(set(read.rows.test_id))} tests"
-
-
-def _write(path: Path, found: Sequence[Fitted], home: Path) -> None:
-    entries, new = load(KIND, home), {f.entry_id for f in found}
-    kept = [f for f in fitted_of(entries) if entries[f.entry_id].file == str(path) and f.entry_id not in new]
-    body = HEADER + "".join(f"\n{toml_of(f)}" for f in sorted([*kept, *found], key=lambda f: f.entry_id))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(body, encoding="utf-8")
-    part.replace(path)
 
 
 def _read_all(files: Sequence[Path]) -> tuple[list[TestFile], list[str]]:
@@ -138,94 +130,120 @@ def score(settings: Settings, files: Sequence[Path]) -> Scored:
     known = fitted_of(load(KIND, settings.home))
     tests: list[dict[str, Any]] = []
     datasets: list[dict[str, Any]] = [
-        {"path": None, "tests": 0, "rows": 0, "rmse_pp": None, "inside_80_frac": None, "notes": [], "problems": [r]}
+        {"path": None, "tests": 0, "rows": 0, "rmse_pp": None, "inside_80_frac": None}
+        | {"reversible": [], "notes": [], "problems": [r]}
         for r in refused
     ]
     parts = []
     for file in read:
-        choices = choose(file.rows, known)
-        done = [_score_choice(file, c) for c in choices]
-        own = sorted((t for d in done for t in d[0]), key=lambda t: t["test_id"])
-        tests += own
-        parts += [d[1] for d in done]
-        back = [n for d in done for n in d[2]]
-        datasets.append(_dataset(file, own, choices, back))
-    frame = pl.concat(parts) if parts else _predictions([], np.empty(0, np.int64), *[np.empty(0)] * 3)
-    return Scored(tests, datasets, frame.sort("test_id", "row"))
+        done, notes = _predict(file, known)
+        own = [_test(file, done, name) for name in sorted(set(file.rows.test_id[~file.rows.first]))]
+        datasets.append(_dataset(file, own, _reversible(file, done), notes))
+        mark = {"file": file.path.name} if len(files) > 1 else {}
+        tests += [mark | t for t in own]
+        frame = _predictions(file, done)
+        parts.append(frame.select(pl.lit(file.path.name).alias("file"), pl.all()) if mark else frame)
+    return Scored(tests, datasets, pl.concat(parts), not refused)
 
 
-def _dataset(file: TestFile, tests: list[dict[str, Any]], choices: Sequence[Choice], back: list[str]) -> dict[str, Any]:
+@dataclass(frozen=True, eq=False)
+class _Done:
+    """Predictions of all rows of a file, each of shape (n,); capacities as the file states them."""
+
+    law: np.ndarray
+    middle: FloatArray
+    low: FloatArray
+    high: FloatArray
+    reversible: FloatArray
+    in_range: BoolArray
+
+
+def _predict(file: TestFile, known: Sequence[Fitted]) -> tuple[_Done, list[str]]:
+    n = file.rows.n
+    law, in_range = np.full(n, "", dtype=object), np.zeros(n, dtype=bool)
+    loss, half, back = np.zeros(n), np.zeros(n), np.zeros(n)
+    notes = []
+    for choice in choose(file.rows, known):
+        at = choice.rows
+        done = choice.forecast(file.rows.take(at))
+        law[at], in_range[at] = choice.law, done.in_range
+        loss[at], back[at], half[at] = done.loss_frac, done.reversible_frac, choice.half_frac(done)
+        notes += [f"{file.path.name}: {choice.note}"] if choice.note else []
+    first = file.first_frac
+    middle, low, high = (np.clip(first * (1.0 - loss + x), 0.0, None) for x in (np.zeros(n), -half, half))
+    return _Done(law, middle, low, high, first * back, in_range), list(dict.fromkeys(notes))
+
+
+def _reversible(file: TestFile, done: _Done) -> list[dict[str, Any]]:
+    """Tests with a reversible share worth saying: its most and its last, beside the fade that lasts. [pp]"""
+    out = []
+    rows = file.rows
+    for name in sorted(set(rows.test_id)):
+        at = np.flatnonzero((rows.test_id == name) & ~rows.first)
+        if at.size and float(done.reversible[at].max()) >= _WORTH_SAYING_FRAC:
+            last = at[np.argmax(rows.cycles[at])]
+            lost = float(file.first_frac[last] - done.middle[last])
+            out.append(
+                {
+                    "test_id": name,
+                    "most_reversible_pp": 100 * float(done.reversible[at].max()),
+                    "last_reversible_pp": 100 * float(done.reversible[last]),
+                    "last_irreversible_pp": 100 * (lost - float(done.reversible[last])),
+                }
+            )
+    return out
+
+
+def _dataset(
+    file: TestFile, tests: list[dict[str, Any]], reversible: list[dict[str, Any]], notes: list[str]
+) -> dict[str, Any]:
     scored = [t for t in tests if t["n"]]
-    notes = [f"{file.path.name}: {n}" for n in [*(c.note for c in choices if c.note), *back]]
+    says = [
+        f"{file.path.name}: {r['test_id']}: up to {r['most_reversible_pp']:.1f} pp of the predicted loss is reversible "
+        f"(lithium spread unevenly, it partly returns); at the last check-up {r['last_reversible_pp']:.1f} pp beside "
+        f"{r['last_irreversible_pp']:.1f} pp that lasts."
+        for r in reversible
+    ]
     return {
         "path": file.path.name,
         "tests": len(tests),
         "rows": sum(t["n"] for t in scored),
         "rmse_pp": float(np.mean([t["rmse_pp"] for t in scored])) if scored else None,
         "inside_80_frac": float(np.mean([t["inside_80_frac"] for t in scored])) if scored else None,
-        "notes": list(dict.fromkeys(notes)),
+        "reversible": reversible,
+        "notes": [*notes, *says],
         "problems": list(file.problems),
     }
 
 
-def _score_choice(file: TestFile, choice: Choice) -> tuple[list[dict[str, Any]], pl.DataFrame, list[str]]:
-    rows, later = file.rows.take(choice.rows), ~file.rows.first[choice.rows]
-    first_frac = file.first_frac[choice.rows]
-    done: Forecast = choice.forecast(rows)
-    half = choice.half_frac(done)
-    middle = first_frac * (1.0 - done.loss_frac)
-    low, high = first_frac * (1.0 - done.loss_frac - half), first_frac * (1.0 - done.loss_frac + half)
-    middle, low, high = np.clip(middle, 0.0, None), np.clip(low, 0.0, None), np.clip(high, 0.0, None)
-    seen = rows.capacity_frac * first_frac
-    names = [str(t) for t in rows.test_id[later]]
-    frame = _predictions(names, file.place[choice.rows][later], middle[later], low[later], high[later])
-    tests = [
-        _test(name, choice.law, rows, later, seen, (middle, low, high), done.in_range) for name in dict.fromkeys(names)
-    ]
-    back = {n: float(done.reversible_frac[rows.test_id == n].max()) for n in dict.fromkeys(names)}
-    says = [
-        f"{n}: up to {100 * b:.1f} pp of the predicted loss is reversible (lithium spread unevenly, it partly returns)."
-        for n, b in back.items()
-        if b >= _WORTH_SAYING_FRAC
-    ]
-    return tests, frame, says
-
-
-def _test(
-    name: str,
-    law: str,
-    rows: Rows,
-    later: BoolArray,
-    seen: FloatArray,
-    predicted: tuple[FloatArray, FloatArray, FloatArray],
-    in_range: BoolArray,
-) -> dict[str, Any]:
-    of_test = (rows.test_id == name) & later
+def _test(file: TestFile, done: _Done, name: str) -> dict[str, Any]:
+    rows = file.rows
+    of_test = (rows.test_id == name) & ~rows.first
+    seen = rows.capacity_frac * file.first_frac
     at = of_test & np.isfinite(seen)
-    middle, low, high = (p[at] for p in predicted)
     n = int(at.sum())
-    error = middle - seen[at]
-    inside = (seen[at] >= low) & (seen[at] <= high)
+    error = done.middle[at] - seen[at]
+    inside = (seen[at] >= done.low[at]) & (seen[at] <= done.high[at])
     return {
         "test_id": name,
-        "law": law,
+        "law": " + ".join(sorted(set(done.law[of_test]))),
         "n": n,
         "rmse_pp": float(100 * np.sqrt(np.mean(error**2))) if n else None,
         "bias_pp": float(100 * np.mean(error)) if n else None,
         "inside_80_frac": float(np.mean(inside)) if n else None,
-        "in_range": bool(in_range[of_test].all()),
+        "in_range": bool(done.in_range[of_test].all()),
     }
 
 
-def _predictions(
-    names: list[str], row: np.ndarray, middle: FloatArray, low: FloatArray, high: FloatArray
-) -> pl.DataFrame:
-    return pl.DataFrame(
+def _predictions(file: TestFile, done: _Done) -> pl.DataFrame:
+    later = ~file.rows.first
+    frame = pl.DataFrame(
         {
-            "test_id": pl.Series(names, dtype=pl.String),
-            "row": pl.Series(row, dtype=pl.Int64),
-            "capacity_frac": middle,
-            "low": low,
-            "high": high,
+            "test_id": pl.Series([str(t) for t in file.rows.test_id[later]], dtype=pl.String),
+            "row": pl.Series(file.place[later], dtype=pl.Int64),
+            "capacity_frac": done.middle[later],
+            "low": done.low[later],
+            "high": done.high[later],
         }
     )
+    return frame.sort("test_id", "row")
