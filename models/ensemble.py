@@ -97,6 +97,10 @@ class Worlds:
         Share of the recorded exposure outside the range of the draw's law, shape (draws,). [1]
     by
         Sizes of the one-sided widening.
+    shape
+        Exponent by which the cohort's fade bends away from the law's course, shape (draws,); 1 if None. [1]
+    pace
+        Logarithm, a square root of years, by which loss to come outruns the laws, shape (draws,); 0 if None.
     """
 
     law_ids: tuple[str, ...]
@@ -109,6 +113,8 @@ class Worlds:
     residual_shift_frac: FloatArray
     outside_frac: FloatArray
     by: Widening
+    shape: FloatArray | None = None
+    pace: FloatArray | None = None
 
     @property
     def draws(self) -> int:
@@ -120,10 +126,14 @@ class Worlds:
         return np.flatnonzero(self.member == index)
 
 
-def pack_capacity(cell_frac: FloatArray, worlds: Worlds, now_frac: FloatArray) -> FloatArray:
+def pack_capacity(
+    cell_frac: FloatArray, worlds: Worlds, now_frac: FloatArray, years: FloatArray | None = None
+) -> FloatArray:
     """Pack capacity over nominal from the cell capacities of all draws.
 
-    Series spread, one-sided widening of what is to come, capacity scale when new and learned residual, in this order.
+    Series spread and bend, pace and one-sided widening of what is to come, capacity scale when new and learned
+    residual, in this order. The pace is a random walk of the logarithm of the rate that no reading has seen: loss to
+    come is multiplied by exp(pace sqrt(years)), the same for all policies of a draw.
 
     Parameters
     ----------
@@ -133,10 +143,15 @@ def pack_capacity(cell_frac: FloatArray, worlds: Worlds, now_frac: FloatArray) -
         The worlds they were projected in.
     now_frac
         Cell capacity today, shape (draws,). [1]
+    years
+        From today to each period, shape (periods,); without them the pace is left out. [a]
     """
     spread = worlds.spread_factor
-    pack = pack_capacity_frac(cell_frac, spread[:, None])
-    now = pack_capacity_frac(now_frac, spread)
+    shape = np.ones(spread.shape) if worlds.shape is None else worlds.shape
+    pack = pack_capacity_frac(cell_frac, spread[:, None], shape[:, None])
+    now = pack_capacity_frac(now_frac, spread, shape)
+    if years is not None and worlds.pace is not None:
+        pack = now[:, None] + (pack - now[:, None]) * np.exp(worlds.pace[:, None] * np.sqrt(years))
     pack = apply_widening(pack, worlds.knee, worlds.outside_frac, worlds.by, now)
     return pack * worlds.capacity_scale[:, None] + worlds.residual_shift_frac[:, None]
 
@@ -186,12 +201,13 @@ def worlds(
     inside = 1.0 - np.array([(outside_frac or {}).get(law.law_id, 0.0) for law in laws])
     weights = weights * np.maximum(inside, entry("ensemble", "ensemble", home).number("weight_floor"))
     weights = weights / weights.sum()
-    scale, spread = np.empty(draws), np.empty(draws)
+    scale, spread, shape = np.empty(draws), np.empty(draws), np.empty(draws)
     logs = []
     for k, fit in enumerate(own_fits):
-        values, spread_k, scale_k = fit.draw(vehicle_id, int(counts[k]), seed)
-        logs.append(values)
-        spread[member == k], scale[member == k] = spread_k, scale_k
+        drawn = fit.draw(vehicle_id, int(counts[k]), seed)
+        logs.append(drawn.log_multipliers)
+        spread[member == k], scale[member == k] = drawn.spread_factor, drawn.capacity_scale
+        shape[member == k] = drawn.shape
     knee = np.maximum(generator(seed, "knee", cohort_id).standard_normal(draws), 0.0)
     noise = generator(seed, "residual", vehicle_id).standard_normal(draws)
     return Worlds(
@@ -205,7 +221,13 @@ def worlds(
         residual_shift_frac + residual_sigma_frac * noise,
         np.array([(outside_frac or {}).get(law.law_id, 0.0) for law in laws])[member],
         widening(home),
+        shape,
+        entry("ensemble", "ensemble", home).number("pace_sigma") * _pace(seed, cohort_id, draws),
     )
+
+
+def _pace(seed: int, cohort_id: str, draws: int) -> FloatArray:
+    return generator(seed, "pace", cohort_id).standard_normal(draws)
 
 
 def stacking_weights(log_scores: FloatArray, floor: float, prior_vehicles: float) -> FloatArray:

@@ -14,7 +14,8 @@ import numpy as np
 
 from models.domain import BoolArray, FloatArray, History
 from models.ensemble import stacking_weights
-from models.fleet import CohortFit, FleetPrior, fit_cohort, fleet_prior
+from models.fleet import CohortFit, FleetPrior, fleet_prior
+from models.fleet_fit import fit_cohort
 from models.fleet_predict import predict
 from models.laws.base import Law
 from models.parameters import entry
@@ -95,10 +96,16 @@ def held_out_readings(
     cohort_id: str, histories: Sequence[History], laws: Sequence[Law], prior: FleetPrior
 ) -> list[HeldOut]:
     """Fit every law to the earlier readings of a cohort and predict the later ones."""
+    return _held_out(cohort_id, histories, laws, prior)[0]
+
+
+def _held_out(
+    cohort_id: str, histories: Sequence[History], laws: Sequence[Law], prior: FleetPrior
+) -> tuple[list[HeldOut], list[CohortFit]]:
     masks = [training_mask(h) for h in histories]
     outs = [~m & ~h.readings.bms_reported for m, h in zip(masks, histories, strict=True)]
     if not any(o.any() for o in outs):
-        return []
+        return [], []
     fits = [fit_cohort(cohort_id, histories, law, prior, masks) for law in laws]
     rows = []
     for h, mask, out in zip(histories, masks, outs, strict=True):
@@ -120,7 +127,7 @@ def held_out_readings(
                 np.column_stack([s for _, s in said]),
             )
         )
-    return rows
+    return rows, fits
 
 
 def log_scores(held_out: Sequence[HeldOut]) -> FloatArray:
@@ -153,12 +160,13 @@ def fit_fleet(
     for cohort_id in sorted(laws):
         members = laws[cohort_id]
         own = [histories[v] for v in sorted(histories) if histories[v].cohort_id == cohort_id]
-        out = held_out_readings(cohort_id, own, members, prior)
+        out, near = _held_out(cohort_id, own, members, prior)
         held += out
         scores = log_scores(out) if out else np.empty((0, len(members)))
         weight = stacking_weights(scores, terms.number("weight_floor"), terms.number("weight_prior_vehicles"))
         for k, law in enumerate(members):
-            fit = replace(fit_cohort(cohort_id, own, law, prior), weight=float(weight[k]))
+            fit = fit_cohort(cohort_id, own, law, prior, near=near[k] if near else None)
+            fit = replace(fit, weight=float(weight[k]))
             if out:
                 error = np.concatenate([h.mean_frac[:, k] - h.soh_frac for h in out])
                 sd = np.concatenate([h.sd_frac[:, k] for h in out])

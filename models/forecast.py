@@ -126,6 +126,7 @@ def project_vehicle(
     out = np.empty((len(policy_ids), worlds.draws, months + 1), dtype=np.float32)
     cell = np.empty((worlds.draws, months + 1))
     cell[:, 0] = now
+    years = np.arange(months + 1) / MONTHS_PER_YEAR
     done: dict[tuple[int, ...], int] = {}
     for i, policy_id in enumerate(policy_ids):
         same = tuple(id(year_exposures[policy_id][law.law_id]) for _, law, _ in members)
@@ -137,7 +138,7 @@ def project_vehicle(
             future = np.ascontiguousarray(year_exposures[policy_id][law.law_id][:, take, :])
             p = law.project(future, levels, worlds.log_multipliers[m], states[law.law_id])
             cell[which, 1:] = p.capacity_frac
-        out[i] = pack_capacity(cell, worlds, now)
+        out[i] = pack_capacity(cell, worlds, now, years)
     return Fan(policy_ids, out, now)
 
 

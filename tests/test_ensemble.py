@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -92,7 +94,9 @@ def test_pack_capacity_applies_spread_and_scale() -> None:
     new = pack_capacity(np.ones((10, 2)), w, np.ones(10))
     assert new == pytest.approx(np.repeat(w.capacity_scale[:, None], 2, axis=1))
     faded = pack_capacity(np.full((10, 1), 0.9), w, np.full(10, 0.9))
-    assert faded[:, 0] == pytest.approx(w.capacity_scale * (1 - 0.1 * w.spread_factor))
+    assert w.shape is not None and np.std(w.shape) > 0.1
+    bent = 0.05 * (0.1 / 0.05) ** w.shape
+    assert faded[:, 0] == pytest.approx(w.capacity_scale * (1 - bent * w.spread_factor))
 
 
 @given(st.lists(st.floats(-5, 5), min_size=2, max_size=40), st.floats(0.01, 0.99))
@@ -107,3 +111,13 @@ def test_a_weight_counts_like_copies() -> None:
     assert median.shape == (2,)
     assert median[0] > 2.7
     assert weighted_quantile(x, w, [0.1, 0.5]).shape == (2, 2)
+
+
+def test_the_pace_widens_what_is_to_come_alone() -> None:
+    w = replace(worlds({}, "c", "v", LAWS, 400, 1), knee=np.zeros(400), outside_frac=np.zeros(400))
+    now, cell, years = np.full(400, 0.95), np.tile([0.95, 0.90, 0.85], (400, 1)), np.array([0.0, 3.0, 6.0])
+    plain, paced = pack_capacity(cell, w, now), pack_capacity(cell, w, now, years)
+    assert np.array_equal(paced[:, 0], plain[:, 0])
+    assert w.pace is not None and np.all((paced - plain)[:, 1] * w.pace <= 0)
+    assert abs(np.median(paced[:, 2] - plain[:, 2])) < 0.004
+    assert np.std(paced[:, 2]) > np.std(plain[:, 2])

@@ -35,7 +35,7 @@ def fleet(vehicles: int, months: int, seed: int = 1, shared: float = 0.0) -> dic
         h = History(f"v{v:02d}", "c", np.full(months, DAYS_PER_MONTH), exposures, blank, 0.0)
         own = np.array([0.15, 0.015, 0.0]) * rng.standard_normal(3)
         own = np.append(own, np.random.default_rng([seed, v]).standard_normal())
-        truth = predict(h, LAWS[0], np.array([0.2, 0.1, 0.0]), own, PRIOR.spread_factor).soh_frac
+        truth = predict(h, LAWS[0], np.array([0.2, 0.1, 0.0, 0.0]), own, PRIOR.spread_factor).soh_frac
         r = replace(blank, soh_frac=truth + 0.008 * rng.standard_normal(months))
         out[h.vehicle_id] = History(h.vehicle_id, "c", h.period_days, exposures, r, 0.0)
     return out

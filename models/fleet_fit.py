@@ -1,0 +1,168 @@
+"""The solver of the hierarchical fit: damped Gauss-Newton on an arrow-shaped problem, all vehicles at once.
+
+The curvature is arrow-shaped (cohort block, one small block a vehicle), so the cost grows with the number of vehicles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from models.domain import BoolArray, FloatArray, History
+from models.fleet import CohortFit, FleetPrior, VehicleFit, prior_fit
+from models.fleet_predict import OWN, CohortData, cohort_data, predict_cohort
+from models.laws.base import Law
+
+_TOLERANCE = 3e-5
+_ROUNDS = 40
+_SPREAD_ROUNDS = 5
+_SPREAD_TOLERANCE = 0.03
+
+
+@dataclass(frozen=True, eq=False)
+class _Equations:
+    """Normal equations at a point: cost, gradients and blocks of the curvature, vehicles first."""
+
+    cost: float
+    grad_c: FloatArray
+    grad_v: FloatArray
+    h_cc: FloatArray
+    h_cv: FloatArray
+    h_vv: FloatArray
+
+
+def _equations(
+    data: CohortData, cohort: FloatArray, own: FloatArray, prior: FleetPrior, inverse: FloatArray
+) -> _Equations:
+    p = predict_cohort(data, cohort, own, prior.spread_factor)
+    sigma = np.sqrt(data.fresh_sigma_frac**2 + prior.reading_floor_sigma**2)
+    e = (p.soh_frac - data.soh_frac) / sigma
+    size, k = np.abs(e), prior.outlier_sigma
+    w = np.where(size > k, k / np.maximum(size, 1e-12), 1.0)
+    cost = float(np.sum(np.where(size > k, 2 * k * size - k * k, e * e)))
+    jc, jv = p.by_cohort / sigma[:, None], p.by_own / sigma[:, None]
+    wc, wv = w[:, None] * jc, w[:, None] * jv
+    own_inverse = np.tile(1.0 / prior.own_sigma**2, (own.shape[0], 1))
+    # Student's t for the offset: a car of a weak batch is believed and does not drag its whole cohort along.
+    nu, scale = prior.vehicle_dof, prior.vehicle_sigma**2
+    own_inverse[:, 0] = (nu + 1.0) / (nu * scale + own[:, 0] ** 2)
+    cost += (nu + 1.0) * float(np.sum(np.log1p(own[:, 0] ** 2 / (nu * scale))))
+    cost += float(np.sum(own[:, 1:] ** 2 * own_inverse[:, 1:])) + float(np.sum(cohort**2 * inverse))
+
+    def by_vehicle(rows: FloatArray) -> FloatArray:
+        return np.asarray(np.add.reduceat(rows, data.starts, axis=0))
+
+    return _Equations(
+        cost,
+        wc.T @ e + cohort * inverse,
+        by_vehicle(wv * e[:, None]) + own * own_inverse,
+        wc.T @ jc + np.diag(inverse),
+        by_vehicle(wc[:, :, None] * jv[:, None, :]),
+        by_vehicle(wv[:, :, None] * jv[:, None, :]) + own_inverse[:, :, None] * np.eye(len(OWN)),
+    )
+
+
+def _step(q: _Equations, damping: float) -> tuple[FloatArray, FloatArray]:
+    h_vv = q.h_vv * (1.0 + damping * np.eye(len(OWN)))
+    both = np.linalg.solve(h_vv, np.concatenate([q.grad_v[:, :, None], q.h_cv.transpose(0, 2, 1)], axis=2))
+    grad = q.grad_c - np.einsum("vij,vj->i", q.h_cv, both[:, :, 0])
+    matrix = q.h_cc * (1.0 + damping * np.eye(q.h_cc.shape[0])) - np.einsum("vij,vjk->ik", q.h_cv, both[:, :, 1:])
+    step_c = np.asarray(-np.linalg.solve(matrix, grad), dtype=np.float64)
+    return step_c, -both[:, :, 0] - both[:, :, 1:] @ step_c
+
+
+def _solve(
+    data: CohortData, cohort: FloatArray, own: FloatArray, prior: FleetPrior, inverse: FloatArray
+) -> tuple[FloatArray, FloatArray, _Equations]:
+    damping = 1e-3
+    q = _equations(data, cohort, own, prior, inverse)
+    for _ in range(_ROUNDS):
+        step_c, step_v = _step(q, damping)
+        new_cohort, new_own = cohort + np.clip(step_c, -2, 2), own + np.clip(step_v, -1, 1)
+        new = _equations(data, new_cohort, new_own, prior, inverse)
+        if not np.isfinite(new.cost) or new.cost > q.cost:
+            damping *= 10.0
+            if damping > 1e8:
+                break
+            continue
+        done = q.cost - new.cost < _TOLERANCE * (1.0 + q.cost)
+        cohort, own, q, damping = new_cohort, new_own, new, max(damping / 10.0, 1e-9)
+        if done:
+            break
+    return cohort, own, q
+
+
+def fit_cohort(
+    cohort_id: str,
+    histories: Sequence[History],
+    law: Law,
+    prior: FleetPrior,
+    use: Sequence[BoolArray] | None = None,
+    near: CohortFit | None = None,
+) -> CohortFit:
+    """Fit one law to the readings of a cohort.
+
+    Parameters
+    ----------
+    histories
+        The cohort's vehicles, in a fixed order.
+    use
+        Which readings of each vehicle count (all, if None); the others are held out.
+    near
+        A fit of the same law and cohort to begin at, e.g. without the held-out readings.
+
+    Returns
+    -------
+    CohortFit
+        Gauss-Newton (damped; Huber weights on readings, Student's t on vehicle offsets) with the inverse curvature as
+        covariance; the prior itself where there is no reading. The scale of the offsets is estimated by expectation
+        and maximisation, the stated one counting as ``vehicle_sigma_weight`` vehicles.
+
+    References
+    ----------
+    Laplace approximation and hierarchical shrinkage: Gelman et al., Bayesian Data Analysis, chapters 5 and 13.
+
+    Limits
+    ------
+    Multipliers are log-normal; the scale of the offsets has no uncertainty of its own.
+    """
+    start = prior_fit(cohort_id, law, prior)
+    masks = [np.ones(h.readings.days.shape, dtype=bool) for h in histories] if use is None else list(use)
+    having = [i for i, m in enumerate(masks) if m.any()]
+    if not having:
+        return start
+    chosen, masks = [histories[i] for i in having], [masks[i] for i in having]
+    data = cohort_data(chosen, law, masks)
+    inverse = 1.0 / start.prior_sigma**2
+    cohort, own = start.mean.copy(), np.zeros((len(chosen), len(OWN)))
+    if near is not None:
+        cohort, own = near.mean.copy(), np.array([near.vehicle(h.vehicle_id).mean for h in chosen])
+        prior = replace(prior, vehicle_sigma=near.prior.vehicle_sigma)
+    for k in range(_SPREAD_ROUNDS):
+        cohort, own, q = _solve(data, cohort, own, prior, inverse)
+        conditional = np.linalg.inv(q.h_vv)
+        conditional = 0.5 * (conditional + conditional.transpose(0, 2, 1))
+        slope = -conditional @ q.h_cv.transpose(0, 2, 1)
+        information = q.h_cc + np.einsum("vij,vjk->ik", q.h_cv, slope)
+        covariance = np.linalg.inv(information)
+        covariance = 0.5 * (covariance + covariance.T)
+        variance = conditional[:, 0, 0] + np.einsum("vi,ij,vj->v", slope[:, 0], covariance, slope[:, 0])
+        sigma = _spread(own[:, 0] ** 2 + variance, prior, start.prior)
+        if abs(np.log(sigma / prior.vehicle_sigma)) < _SPREAD_TOLERANCE or k == _SPREAD_ROUNDS - 1:
+            break
+        prior = replace(prior, vehicle_sigma=sigma)
+    vehicles = {}
+    for i, (h, mask) in enumerate(zip(chosen, masks, strict=True)):
+        bms = int(np.sum(h.readings.bms_reported & mask))
+        vehicles[h.vehicle_id] = VehicleFit(own[i], conditional[i], slope[i], int(mask.sum()) - bms, bms)
+    return replace(start, mean=cohort, covariance=covariance, prior=prior, vehicles=vehicles)
+
+
+def _spread(square: FloatArray, prior: FleetPrior, stated: FleetPrior) -> float:
+    """Scale of Student's t for offsets of given expected squares, shape (vehicles,): one step of expectation."""
+    nu = prior.vehicle_dof
+    weight = (nu + 1.0) / (nu + square / prior.vehicle_sigma**2)
+    n0 = stated.vehicle_sigma_weight
+    return float(np.sqrt((np.sum(weight * square) + n0 * stated.vehicle_sigma**2) / (square.shape[0] + n0)))
