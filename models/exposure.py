@@ -69,8 +69,11 @@ def monthly(daily: FloatArray, first_day: int) -> tuple[FloatArray, FloatArray]:
     month = month_of_day(first_day, daily.shape[0])
     n = int(month[-1]) + 1 if month.size else 0
     out = np.zeros((n, daily.shape[1]))
-    np.add.at(out, month, daily)
-    return out, np.bincount(month, minlength=n).astype(float)
+    days = np.bincount(month, minlength=n)
+    some = np.flatnonzero(days)
+    if some.size:
+        out[some] = np.add.reduceat(daily, np.cumsum(days)[some] - days[some], axis=0)
+    return out, days.astype(float)
 
 
 def year_exposures(duty: Duty, pack: Pack, laws: Sequence[Law]) -> dict[str, FloatArray]:
