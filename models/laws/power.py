@@ -98,7 +98,8 @@ def half_cycles(duty: Duty, pack: Pack) -> HalfCycles:
 
     Limits
     ------
-    Changes of direction within one step are not seen; the C-rate is that of step means of the net current.
+    Changes of direction within one step are not seen; the C-rate is that of step means of the net current, so hourly
+    steps understate it in drives shorter than an hour (laws that ask for it then say less wear).
     """
     days = -(-duty.steps // _steps_per_day(duty))
     half, day, _ = _pass(duty, pack, np.zeros((2, 2), dtype=np.float64), np.empty(days))
