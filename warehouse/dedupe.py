@@ -10,10 +10,11 @@ the warehouse, one part at a time and only where vehicle and time overlap: what 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from warehouse.raw import KIND_RULES, RAW_SCHEMAS, scan_part
@@ -45,8 +46,11 @@ class Marked:
     conflict_lines: pl.Series
 
 
-def mark(wh: Warehouse, kind: str, frame: pl.DataFrame, own: list[OwnPart]) -> Marked:
-    """Tell new rows of a chunk from those that are there already (in the file or in the warehouse)."""
+def mark(wh: Warehouse, kind: str, frame: pl.DataFrame, own: list[OwnPart], in_order: bool) -> Marked:
+    """Tell new rows of a chunk from those that are there already (in the file or in the warehouse).
+
+    ``in_order`` says that the chunk consists of runs (`runs_of`).
+    """
     none = pl.Series("line", [], dtype=pl.Int64)
     if frame.height == 0:
         return Marked(frame, pl.Series([], dtype=pl.Boolean), none)
@@ -57,7 +61,7 @@ def mark(wh: Warehouse, kind: str, frame: pl.DataFrame, own: list[OwnPart]) -> M
         seen, conflict = _session_marks(frame, known)
     else:
         key = list(KIND_RULES[kind].key)
-        seen, conflict = _plain_marks(frame, None, key)
+        seen, conflict = _plain_marks(frame, None, key, in_order)
         for known in existing:
             again, against = _plain_marks(frame, known, key)
             # What was there first decides, whatever else the chunk holds.
@@ -69,9 +73,7 @@ def mark(wh: Warehouse, kind: str, frame: pl.DataFrame, own: list[OwnPart]) -> M
 def _existing(wh: Warehouse, kind: str, frame: pl.DataFrame, own: list[OwnPart]) -> Iterator[pl.DataFrame]:
     """Rows that have a key of the chunk: of the warehouse, part by part, then of the parts of the same file."""
     rule = KIND_RULES[kind]
-    spans = frame.group_by(rule.owner).agg(
-        pl.col(rule.time).min().alias("first"), pl.col(rule.time).max().alias("last"), pl.len()
-    )
+    spans = _spans(frame, rule.owner, rule.time)
     keys = list(rule.key)
     if rule.core_table is not None:
         columns = ", ".join(f"t.{c}" for c in RAW_SCHEMAS[kind] if c != "line")
@@ -106,6 +108,15 @@ def _existing(wh: Warehouse, kind: str, frame: pl.DataFrame, own: list[OwnPart])
             yield _with_keys(part.path, kind, spans, frame, keys)
 
 
+def _spans(frame: pl.DataFrame, owner: str, time: str) -> pl.DataFrame:
+    """First and last time of each owner; runs of the same owner are taken together first."""
+    run = frame.select(pl.col(owner).rle_id().alias("run"), owner, time)
+    runs = run.group_by("run").agg(
+        pl.col(owner).first(), pl.col(time).min().alias("first"), pl.col(time).max().alias("last")
+    )
+    return runs.group_by(owner).agg(pl.col("first").min(), pl.col("last").max())
+
+
 def _with_keys(path: Path, kind: str, spans: pl.DataFrame, frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
     """Rows of a part whose keys are also in the chunk."""
     rule = KIND_RULES[kind]
@@ -115,12 +126,14 @@ def _with_keys(path: Path, kind: str, spans: pl.DataFrame, frame: pl.DataFrame, 
     return rows.join(frame.lazy().select(keys).unique(), on=keys, how="semi").collect()
 
 
-def _plain_marks(frame: pl.DataFrame, existing: pl.DataFrame | None, key: list[str]) -> tuple[pl.Series, pl.Series]:
+def _plain_marks(
+    frame: pl.DataFrame, existing: pl.DataFrame | None, key: list[str], in_order: bool = False
+) -> tuple[pl.Series, pl.Series]:
     """Duplicates and conflicts of a chunk within itself (``existing`` is None), or against rows that are there."""
     no = pl.Series([False]).new_from_index(0, frame.height)
     values = [c for c in frame.columns if c not in key and c not in _NO_CONTENT]
     if existing is None:
-        if _ascends(frame, key):
+        if in_order:
             return no, no
         first = frame.select(pl.struct(key).is_first_distinct()).to_series()
         if first.all():
@@ -137,14 +150,18 @@ def _plain_marks(frame: pl.DataFrame, existing: pl.DataFrame | None, key: list[s
     return there & same, there & ~same
 
 
-def _ascends(frame: pl.DataFrame, key: list[str]) -> bool:
-    """Whether the keys of a chunk rise row by row: then none can be there twice."""
-    owner, time = key[0], key[1]
-    check = frame.select(
-        (pl.col(owner) > pl.col(owner).shift(1))
-        | ((pl.col(owner) == pl.col(owner).shift(1)) & (pl.col(time) > pl.col(time).shift(1)))
-    ).to_series()
-    return bool(check[1:].fill_null(value=False).all())
+def runs_of(frame: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame | None:
+    """Runs of the owners of a chunk (``value, len``), where each has one and time rises in it; else `None`.
+
+    Then no key is there twice, and the runs in the order of their owners are the rows in the order of their keys.
+    """
+    runs = frame[key[0]].rle().struct.unnest()
+    if frame.height == 0 or runs["value"].null_count() or runs["value"].n_unique() < runs.height:
+        return None
+    falls = (frame[key[1]].cast(pl.Int64).diff() <= 0).fill_null(value=True).to_numpy().copy()
+    falls[np.cumsum(runs["len"].to_numpy().astype(np.int64))[:-1]] = False
+    falls[0] = False
+    return None if falls.any() else runs
 
 
 def _session_marks(frame: pl.DataFrame, existing: pl.DataFrame) -> tuple[pl.Series, pl.Series]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from warehouse.keys import MASK, hash_ids, mask_vins, tombstone
@@ -50,15 +51,20 @@ class Door:
 
     def ids(self, names: pl.Series) -> pl.Series:
         """Ids in place of names; null stays null."""
-        self.learn(names)
-        return names.replace_strict(self._ids, default=None, return_dtype=pl.String)
+        runs = names.rle()
+        known, lengths = runs.struct.field("value"), runs.struct.field("len")
+        self.learn(known)
+        ids = known.replace_strict(self._ids, default=None, return_dtype=pl.String)
+        return ids.gather(np.repeat(np.arange(known.len()), lengths.to_numpy()))
 
     def hide_rows(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Vehicles by their ids, also inside the log's own names of sessions."""
         if rows.height == 0:
             return rows
-        self.learn(rows["vehicle_id"])
-        pairs = rows.select("vehicle_id", "session_ref").unique().drop_nulls()
+        begins = pl.any_horizontal(pl.col(n).ne_missing(pl.col(n).shift(1)) for n in ("vehicle_id", "session_ref"))
+        pairs = rows.select("vehicle_id", "session_ref").filter((pl.int_range(pl.len()) == 0) | begins).unique()
+        self.learn(pairs["vehicle_id"])
+        pairs = pairs.drop_nulls()
         changed: list[tuple[str, str, str]] = []
         for vehicle, ref in pairs.iter_rows():
             new = mask_vins(ref.replace(vehicle, self._ids[vehicle]) if len(vehicle) >= _MIN_ID else ref)

@@ -20,7 +20,7 @@ from warehouse.parts import record_part, scratch_folder
 from warehouse.raw import KIND_RULES, read_part, series_rows
 from warehouse.readers.lines import EmptyFile, RefusedFile
 from warehouse.readers.registry import open_source
-from warehouse.taking import Taking
+from warehouse.taking import Taking, ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +76,7 @@ def take_in(wh: Warehouse, path: Path, spec: FormatSpec) -> FileResult:
         if demo is not None and source.sha256 not in demo:
             raise RefusedFile(DEMO_REFUSAL)
         taking = Taking(wh, _part_base(spec, source.sha256))
-        for batch in _understood(reader.read(source, spec), spec):
+        for batch in ahead(_understood(reader.read(source, spec), spec)):
             taking.add(batch)
         taking.finish()
         read = source.records

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
+from queue import Full, Queue
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from warehouse.dedupe import OwnPart, mark
+from warehouse.dedupe import OwnPart, mark, runs_of
 from warehouse.door import Door
 from warehouse.parts import scratch_folder, spans, write_part
 from warehouse.raw import KIND_RULES, RAW_SCHEMAS
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 CHUNK_ROWS = 1_000_000
 _SPILL_ROWS = 200_000
+_AHEAD = 6  # batches
 _HIDDEN = {name: dtype for name, dtype in REJECTS.items() if name != "owner"} | {"vehicle_id": pl.String()}
 
 
@@ -123,13 +126,14 @@ class Taking:
         batches, self._batches, self._rows = self._batches, [], 0
         rows: dict[str, pl.DataFrame] = {}
         for kind in sorted({kind for batch in batches for kind in batch.rows}):
-            rows[kind] = pl.concat([batch.rows[kind] for batch in batches if kind in batch.rows])
+            rows[kind] = _by_line(pl.concat([batch.rows[kind] for batch in batches if kind in batch.rows]))
         rejects = pl.concat([batch.rejects.select(REJECTS.keys()) for batch in batches])
         rows, rejects = self._drop_forgotten(rows, rejects)
         for kind, frame in rows.items():
             if KIND_RULES[kind].owner == "vehicle_id":
                 rows[kind] = self.door.hide_rows(frame)
-        marked = {kind: mark(self.wh, kind, frame, self._own) for kind, frame in rows.items()}
+        order = {kind: runs_of(frame, KIND_RULES[kind].key) for kind, frame in rows.items() if frame.height}
+        marked = {kind: mark(self.wh, kind, rows[kind], self._own, order[kind] is not None) for kind in order}
         conflicts = pl.concat([_no_lines(), *(m.conflict_lines for m in marked.values())]).unique().sort()
         refused = [rejects.with_columns(self.door.ids(rejects["owner"]).alias("vehicle_id")).drop("owner")]
         for kind, m in marked.items():
@@ -137,7 +141,7 @@ class Taking:
                 refused.append(self._conflicts(kind, m.rows, m.conflict_lines, batches))
         self._refuse(pl.concat(refused).unique("line", keep="first", maintain_order=True).sort("line"))
         silent = pl.concat([_no_lines(), *(batch.silent.cast(pl.Int64) for batch in batches)])
-        kept, new = [_no_lines()], [silent]
+        kept, new = [_no_lines()], [_no_lines()]
         for kind, m in marked.items():
             frame, seen = m.rows, m.seen
             if conflicts.len():
@@ -146,10 +150,10 @@ class Taking:
             kept.append(frame["line"])
             fresh = frame.filter(~seen) if seen.any() else frame
             new.append(fresh["line"])
-            self._write(kind, fresh)
-        loaded = pl.concat(new).unique()
-        self.counts.loaded += loaded.len()
-        self.counts.duplicate += pl.concat([*kept, loaded]).n_unique() - loaded.len()
+            self._write(kind, fresh, order[kind])
+        taken = _distinct(pl.concat(new)).len()
+        self.counts.loaded += taken + silent.n_unique()
+        self.counts.duplicate += _distinct(pl.concat(kept)).len() - taken
 
     def _drop_forgotten(
         self, rows: dict[str, pl.DataFrame], rejects: pl.DataFrame
@@ -203,16 +207,66 @@ class Taking:
             pl.concat(self._rejects).write_parquet(path, compression="lz4")
             self._rejects, self._held = [], 0
 
-    def _write(self, kind: str, fresh: pl.DataFrame) -> None:
+    def _write(self, kind: str, fresh: pl.DataFrame, runs: pl.DataFrame | None) -> None:
         if fresh.height == 0:
             return
-        order = [*KIND_RULES[kind].key, "line"]
-        fresh = fresh.select(RAW_SCHEMAS[kind].keys()).sort(*order, maintain_order=True)
+        fresh = fresh.select(RAW_SCHEMAS[kind].keys())
+        if runs is None or fresh.height != runs["len"].sum():
+            fresh = fresh.sort(*KIND_RULES[kind].key, "line", maintain_order=True)
+        elif not runs["value"].is_sorted():
+            starts = runs.with_columns((pl.col("len").cum_sum() - pl.col("len")).alias("start")).sort("value")
+            fresh = pl.concat([fresh.slice(start, n) for n, start in starts.select("len", "start").rows()])
         part_id = f"{self.base}-{len(self.parts)}"
         span = spans(kind, fresh)
         path = write_part(self.wh, kind, part_id, fresh)
         self.parts.append(Part(kind, part_id, path, span, fresh.height))
         self._own.append(OwnPart(self.wh.home / path, kind, span[1]))
+
+
+def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches, read by a thread of their own while earlier ones are being written; a few at a time."""
+    waiting: Queue[Batch | BaseException | None] = Queue(_AHEAD)
+    stop = Event()
+
+    def put(item: Batch | BaseException | None) -> bool:
+        while not stop.is_set():
+            try:
+                waiting.put(item, timeout=0.1)
+            except Full:
+                continue
+            return True
+        return False
+
+    def run() -> None:
+        try:
+            for batch in batches:
+                if not put(batch):
+                    return
+            put(None)
+        except BaseException as error:  # handed to the thread that waits for it
+            put(error)
+
+    thread = Thread(target=run, name="reader", daemon=True)
+    thread.start()
+    try:
+        while (item := waiting.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _by_line(frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows as they stand in the file: the first of several wins."""
+    return frame if frame["line"].is_sorted() else frame.sort("line", maintain_order=True)
+
+
+def _distinct(lines: pl.Series) -> pl.Series:
+    if lines.is_sorted():
+        return lines if not (lines.diff() == 0).any() else lines.unique(maintain_order=True)
+    return lines.unique()
 
 
 def _no_lines() -> pl.Series:

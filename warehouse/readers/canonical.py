@@ -93,7 +93,8 @@ def _frame(
         for name, dtype in schema.items()
         if name != "line"
     ]
-    return pl.DataFrame([*columns, cells["line"]]).select(schema.keys()).filter(refusals.good)
+    frame = pl.DataFrame([*columns, cells["line"]]).select(schema.keys())
+    return frame if refusals.none else frame.filter(refusals.good)
 
 
 def _marks(n: int, flag: str, where: pl.Series | None) -> pl.Series:
@@ -142,7 +143,17 @@ def _number(
 
 def _text(cells: pl.DataFrame, name: str, column: ColumnSpec, spec: FormatSpec, refusals: Refusals) -> pl.Series:
     where = column.from_ or name
-    text = as_text(source_of(cells, column).cast(pl.String), spec.file)
+    source = source_of(cells, column)
+    if isinstance(source.dtype, pl.Enum):
+        # Texts that are few are looked at once each.
+        known = source.dtype.categories
+        own = Refusals(known.len())
+        out = _text(known.to_frame(where), name, column.model_copy(update={"from_": where}), spec, own)
+        code = source.to_physical()
+        if not own.none:
+            refusals.add_all(own.reason.gather(code), own.detail.gather(code))
+        return out.gather(code)
+    text = as_text(source.cast(pl.String), spec.file)
     if column.map:
         mapped = text.replace_strict(column.map, default=None, return_dtype=pl.String)
         refusals.add(mapped.is_null() & text.is_not_null(), "bad_value", f"column '{where}' holds an unknown name")

@@ -40,10 +40,21 @@ class Refusals:
         self.reason = self.reason.zip_with(~new, pl.Series([reason]).new_from_index(0, self.height))
         self.detail = self.detail.zip_with(~new, pl.Series([detail]).new_from_index(0, self.height))
 
+    def add_all(self, reason: pl.Series, detail: pl.Series) -> None:
+        """Refuse the rows that have a reason; the first reason stays."""
+        new = reason.is_not_null() & self.reason.is_null()
+        self.reason = self.reason.zip_with(~new, reason)
+        self.detail = self.detail.zip_with(~new, detail)
+
     @property
     def good(self) -> pl.Series:
         """Mask of the rows not refused."""
         return self.reason.is_null()
+
+    @property
+    def none(self) -> bool:
+        """Whether no row is refused."""
+        return self.reason.null_count() == self.height
 
 
 def as_text(series: pl.Series, spec: FileSpec) -> pl.Series:

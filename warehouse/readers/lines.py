@@ -23,6 +23,8 @@ _BLANK = " \t\x0b\x0c"
 _BLANK_BYTES = _BLANK.encode()
 _ENDS = bytes.maketrans(b"\r", b"\n")
 _END = 10
+# Blocks from this size on are worth compiled code.
+COMPILED_FROM = MAX_LINE_BYTES
 NO_LINES = pl.DataFrame(schema={"line": pl.Int64, "text": pl.String})
 REPLACEMENT = "�"
 _MAX_NAMES = 12
@@ -118,6 +120,11 @@ def count_lines(block: bytes, begun: bool) -> tuple[int, bool]:
     >>> count_lines(b" \\n a\\n\\nb", False), count_lines(b"\\n", True)
     ((1, True), (1, False))
     """
+    if len(block) >= COMPILED_FROM:
+        from warehouse.readers.kernels import count_nonblank
+
+        lines, goes_on = count_nonblank(np.frombuffer(block, np.uint8), begun)
+        return int(lines), bool(goes_on)
     kept = block.translate(_ENDS, _BLANK_BYTES)
     if not kept:
         return 0, begun
@@ -155,23 +162,24 @@ def whole_lines(blocks: Iterator[bytes]) -> Iterator[Lines]:
         if len(carry) > MAX_LINE_BYTES:
             carry, cut = carry[:_KEPT_OF_LONG], True
         if whole:
-            lines = _shortened(Lines(first, whole))
-            first += lines.data.count(b"\n")
+            lines, ends = _shortened(Lines(first, whole))
+            first += ends
             yield lines
 
 
-def _shortened(lines: Lines) -> Lines:
-    """Lines with those of more than `MAX_LINE_BYTES` cut and named."""
-    if len(lines.data) <= MAX_LINE_BYTES:
-        return lines
-    ends = np.flatnonzero(np.frombuffer(lines.data, np.uint8) == _END)
-    lengths = np.diff(ends, prepend=-1, append=len(lines.data))
-    if int(lengths.max()) <= MAX_LINE_BYTES + 1:
-        return lines
+def _shortened(lines: Lines) -> tuple[Lines, int]:
+    """Lines with those of more than `MAX_LINE_BYTES` cut and named, and the number of line ends."""
+    if len(lines.data) < COMPILED_FROM:
+        return lines, lines.data.count(b"\n")
+    from warehouse.readers.kernels import ends_and_longest
+
+    ends, longest = ends_and_longest(np.frombuffer(lines.data, np.uint8))
+    if longest <= MAX_LINE_BYTES:
+        return lines, int(ends)
     parts = lines.data.split(b"\n")
     long = {i for i, part in enumerate(parts) if len(part) > MAX_LINE_BYTES}
     data = b"\n".join(part[:_KEPT_OF_LONG] if i in long else part for i, part in enumerate(parts))
-    return Lines(lines.first, data, frozenset(lines.first + i for i in long))
+    return Lines(lines.first, data, frozenset(lines.first + i for i in long)), int(ends)
 
 
 def _refuse_no_text(data: bytes) -> None:

@@ -18,6 +18,7 @@ from warehouse.readers import lines as text
 from warehouse.readers.batch import MAX_RAW_TEXT, REJECTS, Batch
 from warehouse.readers.canonical import FileState, canonical_rows, source_of, wide_rows
 from warehouse.readers.cells import Refusals, as_text, mask_ragged
+from warehouse.readers.fast import MIN_BYTES, Fast, fast_cells, lines_at, may_be_fast
 from warehouse.readers.lines import EmptyFile, LineCounter, RefusedFile
 from warehouse.readers.source import BytesSource, Source
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from warehouse.formatspec import FormatSpec
+    from warehouse.readers.lines import Lines
 
 BATCH_ROWS = 200_000  # of a Parquet file
 _LOOKED_AT = 4096  # characters of a broken line
@@ -63,11 +65,11 @@ def read_table(data: bytes | Source, spec: FormatSpec) -> TableResult:
 def read(source: Source, spec: FormatSpec) -> Iterator[Batch]:
     """Batches of a file; see `warehouse.readers.batch`."""
     state = FileState()
-    pieces = _parquet_pieces(source, spec) if spec.file.type == "parquet" else _text_pieces(source, spec)
+    pieces = _parquet_pieces(source, spec) if spec.file.type == "parquet" else _text_pieces(source, spec, state)
     count = 0
-    for names, cells, broken in pieces:
-        count += cells.height + broken.height
-        yield _batch(names, cells, broken, spec, state)
+    for piece in pieces:
+        count += piece.cells.height + piece.broken.height
+        yield _batch(piece, spec, state)
     if spec.typical is not None and count != spec.typical.rows:
         raise RefusedFile(f"A typical year has {spec.typical.rows} rows; the file has {count}.")
 
@@ -77,7 +79,21 @@ def counter(spec: FormatSpec) -> LineCounter:
     return LineCounter(header=spec.file.header is None)
 
 
-Piece = tuple[list[str], pl.DataFrame, pl.DataFrame]
+@dataclass(frozen=True)
+class Piece:
+    """Cells of a part of a file, the lines that could not be split, and the text of given lines."""
+
+    names: list[str]
+    cells: pl.DataFrame
+    broken: pl.DataFrame
+    texts: Callable[[pl.Series], pl.DataFrame]
+
+
+def _piece(names: list[str], cells: pl.DataFrame, broken: pl.DataFrame, spec: FormatSpec) -> Piece:
+    def texts(lines: pl.Series) -> pl.DataFrame:
+        return texts_of(cells.filter(pl.col("line").is_in(lines.implode())), names, spec)
+
+    return Piece(names, cells, broken, texts)
 
 
 def _parquet_pieces(source: Source, spec: FormatSpec) -> Iterator[Piece]:
@@ -92,17 +108,25 @@ def _parquet_pieces(source: Source, spec: FormatSpec) -> Iterator[Piece]:
         frame = pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch])))
         cells = frame.with_columns(pl.int_range(line, line + batch.num_rows, dtype=pl.Int64).alias("line"))
         line += batch.num_rows
-        yield names, cells, pl.DataFrame(schema=REJECTS)
+        yield _piece(names, cells, pl.DataFrame(schema=REJECTS), spec)
     if line == 1:
         empty = pl.DataFrame(pl.from_arrow(parquet.schema_arrow.empty_table()))
-        yield names, empty.with_columns(pl.lit(None, pl.Int64).alias("line")), pl.DataFrame(schema=REJECTS)
+        empty = empty.with_columns(pl.lit(None, pl.Int64).alias("line"))
+        yield _piece(names, empty, pl.DataFrame(schema=REJECTS), spec)
 
 
-def _text_pieces(source: Source, spec: FormatSpec) -> Iterator[Piece]:
+def _text_pieces(source: Source, spec: FormatSpec, state: FileState) -> Iterator[Piece]:
     names = None if spec.file.header is None else list(spec.file.header)
     if names is not None:
         need_columns(names, spec)
+    fast = may_be_fast(spec)
     for block in source.lines():
+        # Until there are times the careful way is taken: those of all later blocks are measured by the first ones.
+        if fast and state.middle is not None and names is not None and len(block.data) >= MIN_BYTES:
+            found = fast_cells(block, names, spec)
+            if found is not None:
+                yield from _fast_pieces(block, found, names, spec)
+                continue
         lines = text.text_frame(block, spec.file.encoding)
         if names is None and lines.height:
             if lines.item(0, "line") in block.long:
@@ -112,26 +136,42 @@ def _text_pieces(source: Source, spec: FormatSpec) -> Iterator[Piece]:
             lines = lines.slice(1)
         if names is None:
             continue
-        yield names, *split_lines(lines, block.long, names, spec)
+        yield _piece(names, *split_lines(lines, block.long, names, spec), spec)
     if names is None:
         raise EmptyFile
 
 
-def _batch(names: list[str], cells: pl.DataFrame, broken: pl.DataFrame, spec: FormatSpec, state: FileState) -> Batch:
-    refusals = Refusals(cells.height)
-    if spec.wide is not None:
-        rows = wide_rows(cells, names, spec, refusals, state)
-    else:
-        rows = canonical_rows(cells, spec, refusals, state)
-    refused = cells.select("line").with_columns(refusals.reason.alias("reason"), refusals.detail.alias("detail"))
-    refused = refused.filter(~refusals.good)
+def _fast_pieces(block: Lines, found: Fast, names: list[str], spec: FormatSpec) -> Iterator[Piece]:
+    """The lines that need no care, then the others."""
 
     def texts(lines: pl.Series) -> pl.DataFrame:
-        return texts_of(cells.filter(pl.col("line").is_in(lines.implode())), names, spec)
+        there = lines.filter(lines.is_between(block.first, block.first + len(found.starts) - 2))
+        some = lines_at(block, found.starts, there.to_numpy() - block.first, spec.file.encoding)
+        cells, _ = split_lines(some, block.long, names, spec)
+        return texts_of(cells, names, spec)
 
-    rejects = refused.join(texts(refused["line"]), on="line", how="left", maintain_order="left")
-    rejects = rejects.join(owners_of(cells, spec), on="line", how="left", maintain_order="left")
-    return Batch({spec.kind: rows}, pl.concat([broken, rejects]).sort("line"), texts)
+    yield Piece(names, found.cells, pl.DataFrame(schema=REJECTS), texts)
+    if len(found.careful):
+        lines = lines_at(block, found.starts, found.careful, spec.file.encoding)
+        yield _piece(names, *split_lines(lines, block.long, names, spec), spec)
+
+
+def _batch(piece: Piece, spec: FormatSpec, state: FileState) -> Batch:
+    cells = piece.cells
+    refusals = Refusals(cells.height)
+    if spec.wide is not None:
+        rows = wide_rows(cells, piece.names, spec, refusals, state)
+    else:
+        rows = canonical_rows(cells, spec, refusals, state)
+    rejects = piece.broken
+    if not refusals.none:
+        refused = cells.select("line").with_columns(refusals.reason.alias("reason"), refusals.detail.alias("detail"))
+        refused = refused.filter(~refusals.good)
+        refused = refused.join(piece.texts(refused["line"]), on="line", how="left", maintain_order="left")
+        owners = owners_of(cells.filter(~refusals.good), spec)
+        refused = refused.join(owners, on="line", how="left", maintain_order="left")
+        rejects = pl.concat([rejects, refused]).sort("line")
+    return Batch({spec.kind: rows}, rejects, piece.texts)
 
 
 def owners_of(cells: pl.DataFrame, spec: FormatSpec) -> pl.DataFrame:
