@@ -99,11 +99,19 @@ def twelve_periods(daily: FloatArray) -> FloatArray:
     days = REPRESENTATIVE_WEEKS * 7
     if daily.shape[0] != days:
         raise ValueError(f"A representative year has {days} days, got {daily.shape[0]}.")
-    total = np.concatenate([np.zeros((1, daily.shape[1])), np.cumsum(daily, axis=0)])
+    return _SHARES @ daily
+
+
+def _shares() -> FloatArray:
+    """How much of each of the 364 days counts to each period, scaled to 365.25 days a year, shape (12, 364)."""
+    days = REPRESENTATIVE_WEEKS * 7
     edges = np.linspace(0.0, days, MONTHS + 1)
-    low = np.minimum(edges.astype(np.int64), days - 1)
-    at_edges = total[low] + (edges - low)[:, None] * daily[low]
-    return np.diff(at_edges, axis=0) * (DAYS_PER_YEAR / days)
+    day = np.arange(days)
+    inside = np.minimum(edges[1:, None], day + 1) - np.maximum(edges[:-1, None], day)
+    return np.maximum(inside, 0.0) * (DAYS_PER_YEAR / days)
+
+
+_SHARES = _shares()
 
 
 def fill_days(days: np.ndarray, values: FloatArray, life_days: int, in_service: date) -> tuple[FloatArray, float]:
