@@ -310,6 +310,19 @@ def bench_rainflow(goals: list[Goal]) -> list[dict[str, object]]:
     return rows
 
 
+def forecast_goals() -> list[Goal]:
+    """Goals of bench_forecast.py, from its last run (``make bench`` runs it before this)."""
+    if not (OUT / "forecast.json").exists():
+        return []
+    last = json.loads((OUT / "forecast.json").read_text())
+    wanted, scaled = last["goals"], "" if last["measured_vehicles"] == last["vehicles"] else ", scaled"
+    rows = [
+        goal(f"1,000 vehicles{scaled}, {r['forecast']}", r["seconds_two_threads"], wanted["seconds"], False, "s")
+        for r in last["rows"]
+    ]
+    return [*rows, goal("peak memory of that", last["peak_gb"], wanted["gb"], False, "GB")]
+
+
 def table(rows: list[dict[str, object]]) -> None:
     """Print rows of figures."""
     for row in rows:
@@ -331,6 +344,7 @@ def main() -> int:
         rows = part(goals)
         table(rows)
         result[name] = rows
+    goals += forecast_goals()
     result["goals"] = goals
     OUT.mkdir(exist_ok=True)
     (OUT / "speed.json").write_text(json.dumps(result, indent=1) + "\n")
