@@ -189,7 +189,7 @@ def session_row(tx: Transaction, vehicle: str) -> dict[str, object] | None:
         return None
     if end is not None and end < start:
         flags.add("negative_duration")
-        end = None
+        end, values = None, values[:0]  # its readings are not in the order of their times
     elif end is None:
         flags.add("open")
     row: dict[str, object] = {"energy_in_meter_kwh": None, "energy_out_meter_kwh": None}

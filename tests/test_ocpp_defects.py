@@ -1,0 +1,287 @@
+"""Known defects of chargers' logs, each with its thread; damage and hostile input; the two paths against each other."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.ocpp_messages import (
+    V16,
+    V201,
+    answer16,
+    event,
+    iso,
+    meter16,
+    sampled16,
+    start16,
+    stop16,
+    taken,
+    taken_bytes,
+    value,
+)
+from warehouse.readers.batch import MAX_RAW_TEXT
+from warehouse.readers.ocpp_records import read_blocks
+from warehouse.readers.ocpp_values import parse_time
+
+SOC = [value(50.0, "SoC")]
+
+
+def reasons(got: dict[str, Any]) -> list[str]:
+    """Reasons of refused messages in the order of the log."""
+    return got["rejects"].sort("line")["reason"].to_list()
+
+
+def with_time(message: list[Any], text: str) -> list[Any]:
+    """A TransactionEvent with all its times replaced."""
+    return json.loads(json.dumps(message).replace(message[3]["timestamp"], text))
+
+
+def test_clocks_before_boot_notification_are_refused() -> None:
+    # MicroOcpp PR#354: events of 1970 are sent before the clock is set.
+    messages = [with_time(event("Started", 0, 0, SOC), "1970-01-01T00:00:09Z"), event("Updated", 1, 1, SOC)]
+    got = taken([*messages, event("Ended", 2, 2, [])], V201)
+    assert reasons(got) == ["impossible_time"]
+    assert got["sessions"]["flags"].to_list() == [["start_missing"]]
+
+
+def test_fractions_and_offsets_of_times() -> None:
+    # mikuso/ocpp-rpc#42: fractional seconds of any number of digits.
+    clocks = ("18:00:01.1Z", "18:00:01.123456789Z", "19:00:01+01:00", "18:00Z")
+    texts = [f"2025-03-01T{clock}" for clock in clocks]
+    messages = [with_time(event("Updated", i, i, SOC), text) for i, text in enumerate(texts)]
+    got = taken(messages, V201)["samples"]["time_utc"].dt.strftime("%H:%M:%S%.f").to_list()
+    assert got == ["18:00:01.100", "18:00:01.123456", "18:00:01", "18:00:00"]
+    assert reasons(taken([with_time(event("Updated", 0, 0, SOC), "yesterday")], V201)) == ["bad_time"]
+
+
+def test_late_bursts_keep_their_own_times() -> None:
+    # lbbrhzn/ocpp#1767: two samples a minute apart arrive within a second, hours later.
+    logged = [{"ts": iso(190 + i / 60), "cpId": "a", "message": event("Updated", i, i, SOC)} for i in (0, 1)]
+    rows = taken(logged, V201)["samples"]
+    assert rows["flag"].to_list() == ["late_backfill"] * 2
+    assert (rows["time_utc"][1] - rows["time_utc"][0]).total_seconds() == 60
+    ahead = {"ts": iso(0), "cpId": "a", "message": event("Updated", 3000, 1, SOC)}
+    assert reasons(taken([ahead], V201)) == ["impossible_time"]
+
+
+@pytest.mark.parametrize("number", [9223372036854775807, -1, 0])
+def test_sentinel_ids_name_no_session(number: int) -> None:
+    got = taken([meter16(1, number, [sampled16(5000)]), stop16(3, 6000, number)], V16)  # lbbrhzn/ocpp#45
+    assert got["samples"].select("session_ref", "flag").rows() == [(None, "sentinel_id")]
+    assert got["sessions"].height == 0
+
+
+def test_negative_durations_leave_the_end_open() -> None:
+    session = taken([start16(30, 1000), answer16(), stop16(10, 2000)], V16)["sessions"].row(0, named=True)
+    assert (session["end_utc"], session["flags"]) == (None, ["negative_duration"])  # lbbrhzn/ocpp#45
+
+
+def registers(values: list[float]) -> dict[str, Any]:
+    """Session of a transaction whose register shows these Wh."""
+    last = len(values) - 1
+    messages = [
+        event(kind, i, i, [value(v, "Energy.Active.Import.Register")])
+        for i, (kind, v) in enumerate(zip(["Started", *["Updated"] * (last - 1), "Ended"], values, strict=True))
+    ]
+    return taken(messages, V201)["sessions"].row(0, named=True)
+
+
+def test_registers_that_drop_out_or_start_anew() -> None:
+    dropped = registers([10_000, 12_000, 0, 0, 13_000])  # lbbrhzn/ocpp#374
+    assert (dropped["energy_in_meter_kwh"], dropped["flags"]) == (3.0, ["register_dropout"])
+    reset = registers([10_000, 12_000, 0, 1_500, 2_000])  # evcc-io/evcc#4997
+    assert (reset["energy_in_meter_kwh"], reset["flags"]) == (4.0, ["register_reset"])
+    # gndean/home-assistant-hypervolt-charger#5: the counter of the session before is carried until it resets.
+    carried = registers([9_000, 0, 200, 5_000])
+    assert (carried["energy_in_meter_kwh"], carried["flags"]) == (5.0, ["register_reset"])
+    lifetime, of_session = registers([1e6, 1.004e6]), registers([0, 4_000])  # JoaoPedroBelo/bmw-wallbox-ha#10
+    assert lifetime["energy_in_meter_kwh"] == of_session["energy_in_meter_kwh"] == 4.0
+
+
+def test_intervals_are_summed_inside_their_transaction_only() -> None:
+    messages = [event("Updated", i, i, [value(250.0, "Energy.Active.Import.Interval", "Wh")]) for i in range(4)]
+    got = taken([event("Started", 0, 9, []), *messages, event("Ended", 5, 10, [])], V201)
+    session = got["sessions"].row(0, named=True)
+    assert (session["energy_in_meter_kwh"], session["flags"]) == (1.0, ["interval_summed"])
+    assert got["samples"].height == 0
+
+
+def test_messages_sent_again_count_once() -> None:
+    sent = [event("Started", 0, 0, SOC), event("Updated", 1, 1, [value(9.0, "Energy.Active.Import.Interval", "kWh")])]
+    both = event("Updated", 2, 2, SOC)
+    got = taken([*sent, both, sent[1], both, event("Ended", 3, 3, [])], V201)
+    assert got["sessions"]["energy_in_meter_kwh"].to_list() == [9.0]
+    rows = got["samples"].filter(got["samples"]["line"].is_in([3, 5])).drop("line")
+    assert rows.height == 2 and rows[0].equals(rows[1])  # the intake counts the second as a duplicate
+
+
+def test_order_and_missing_ends() -> None:
+    order = ((2, "Updated"), (0, "Started"), (3, "Ended"), (1, "Updated"))
+    mixed = [event(kind, i, i, SOC) for i, kind in order]
+    session = taken(mixed, V201)["sessions"].row(0, named=True)
+    assert session["flags"] == [] and (session["end_utc"] - session["start_utc"]).total_seconds() == 180
+    left = taken([event("Started", 0, 0, SOC), event("Updated", 1, 1, SOC)], V201)["sessions"].row(0, named=True)
+    assert (left["end_utc"], left["flags"]) == (None, ["open"])
+
+
+def test_free_running_clock_values_and_interruptions_are_flagged() -> None:
+    def flag(minute: float, context: str) -> Any:
+        return taken([event("Updated", minute, 1, [value(5.0, "SoC", context=context)])], V201)["samples"]["flag"][0]
+
+    assert flag(15, "Sample.Clock") is None
+    assert flag(15.2, "Sample.Clock") == "unaligned_clock"  # EVerest/libocpp#445
+    assert flag(15.2, "Sample.Periodic") is None
+    assert flag(15, "Interruption.Begin") == "interruption"
+
+
+def test_readings_of_one_time_in_several_messages_are_one_row() -> None:
+    got = taken([event("Updated", 1, 1, SOC), event("Updated", 1, 2, [value(2.0, "Power.Active.Import", "kW")])], V201)
+    assert got["samples"].select("soc_frac", "power_kw", "line").rows() == [(0.5, 2.0, 1)]
+
+
+def test_messages_against_the_schema_are_refused_with_the_key() -> None:
+    good = event("Updated", 1, 1, SOC)
+    wrong = json.loads(json.dumps(good))
+    wrong[3]["meterValue"][0]["sampledValue"][0]["measurand"] = "Magic"
+    missing = json.loads(json.dumps(good))
+    del missing[3]["seqNo"]
+    vendor = json.loads(json.dumps(good))
+    vendor[3]["x_vin"] = "WBY1Z21040V307900"
+    text = json.loads(json.dumps(good))
+    text[3]["meterValue"][0]["sampledValue"][0]["value"] = "50.0"
+    for fast in (True, False):
+        details = taken([wrong, missing], V201, fast=fast)["rejects"].sort("line")["detail"].to_list()
+        assert details[0] == "key 'meterValue[0].sampledValue[0].measurand' is none of the words of OCPP 2.0.1"
+        assert details[1] == "key 'seqNo' is missing"
+        for tolerated in (vendor, text):
+            assert taken([tolerated], V201, fast=fast)["samples"].select("soc_frac", "flag").rows() == [
+                (0.5, "vendor_fields")
+            ]
+    newer = json.loads(json.dumps(good))
+    newer[3]["transactionInfo"]["operationMode"] = "Idle"
+    newer[3]["triggerReason"] = "OperationModeChanged"
+    assert "ocpp_21" in taken([newer], V201)["rejects"]["detail"][0]
+
+
+def test_nothing_personal_stands_in_refused_text() -> None:
+    token = {"idToken": "DEADBEEF77", "type": "ISO14443", "vin": "WBY1Z21040V307900", "name": 'Jané D"oe'}
+    bad = [2, "a", "TransactionEvent", {"eventType": "Nope", "idToken": token, "phone": 491701234567}]
+    cut = json.dumps(bad).encode()[:-40]
+    shown = " ".join(taken([bad, cut, cut[30:]], V201)["rejects"]["raw_text"].to_list())
+    for secret in ("DEADBEEF", "WBY1", "Jan", "oe", "49170", "phone"):
+        assert secret not in shown
+    assert "TransactionEvent" in shown
+
+
+HOSTILE = [
+    b"[" * 100_000,
+    b'{"a":' * 5_000 + b"1" + b"}" * 5_000,
+    b'[2,"a","MeterValues",{"connectorId":1,"meterValue":NaN}]',
+    b'[2,"a","TransactionEvent",' + b"9" * 6_000 + b"]",
+    b'[2,"a","TransactionEvent",{"eventType":1e999}]',
+    b'[2,"\xff\xfe","Heartbeat",{}]',
+    b'[2,"\\ud800","Heartbeat",{}]',
+    b"[2]",
+    b"[true]",
+    b"null",
+    b'"text"',
+    b"{}",
+    b"\x00\x01",
+    b'[2,{"a":[1]},"MeterValues",null]',
+    b'{"stationId":{"a":1},"message":[3,[],{}]}',
+    b'[3,"a",{"transactionId":[],"idTagInfo":1}]',
+]
+
+
+def test_hostile_messages_are_refused_or_silent_and_the_others_stay() -> None:
+    good = json.dumps(event("Updated", 1, 1, SOC)).encode()
+    for spec in (V201, V16):
+        for fast in (True, False):
+            got = taken_bytes(b"\n".join([good, *HOSTILE]), spec, fast=fast)
+            assert got["samples"].height == (1 if spec is V201 else 0)
+            assert got["rejects"]["raw_text"].str.len_chars().max() <= MAX_RAW_TEXT
+    huge = event("Updated", 1, 1, [value(1e300, "Power.Active.Import", "kW"), value(50.0, "SoC")])
+    row = taken([huge], V201)["samples"].row(0, named=True)
+    assert (row["power_kw"], row["soc_frac"], row["flag"]) == (None, 0.5, "impossible_value")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("listed", [False, True])
+def test_endless_messages_are_cut_away_and_the_others_stay(listed: bool) -> None:
+    good = [json.dumps(event("Updated", i, i, SOC)).encode() for i in range(4)]
+    endless = b'[2,"a","Heartbeat",{"x":"' + b"y" * 3_500_000 + b'"}]'
+    parts = [good[0], endless, good[1], good[2], endless, good[3]]
+    data = b"[" + b",".join(parts) + b"]" if listed else b"\n".join(parts)
+    got = taken_bytes(data, V201)
+    assert got["samples"].height == 4 and reasons(got) == ["too_long", "too_long"]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    data=st.binary(max_size=120) | st.text('[]{}",:\\\n 12ae', max_size=80).map(str.encode),
+    block=st.integers(1, 40),
+)
+def test_blocks_and_counter_agree_on_any_bytes(data: bytes, block: int) -> None:
+    from io import BytesIO
+
+    from tests.ocpp_messages import counted
+    from warehouse.readers.lines import EmptyFile
+
+    total, lines = counted(data, block), []
+    try:
+        for found in read_blocks(BytesIO(data), block=block, longest=30):
+            lines += [*found.line.tolist(), *found.too_long.tolist()]
+    except EmptyFile:
+        assert not data.removeprefix(b"\xef\xbb\xbf").strip() and total == 0
+    assert len(lines) == len(set(lines)) == total
+
+
+def _base() -> list[bytes]:
+    frames = [event(k, i, i, [value(7.25 + i, "SoC"), value(1e3 * i, "Power.Active.Import", "W", phase="L1")])
+              for i, k in enumerate(("Started", "Updated", "Updated", "Ended"))]  # fmt: skip
+    wrapped = {"timestamp": iso(9), "stationId": "CP1", "message": event("Updated", 7, 9, SOC)}
+    return [json.dumps(m).encode() for m in (*frames, wrapped)]
+
+
+BASE = _base()
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    changes=st.integers(0, 3),
+    readings=st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**25), 10**25), max_size=2),
+)
+def test_fast_and_slow_path_agree_on_changed_messages(seed: int, changes: int, readings: list[float]) -> None:
+    rng = np.random.default_rng(seed)
+    lines = []
+    for line in BASE:
+        for number in readings:
+            line = line.replace(b"7.25", json.dumps(number).encode(), 1)
+        text = bytearray(line)
+        for _ in range(changes):
+            at = int(rng.integers(len(text)))
+            new = rng.choice(list(b'09.-eE"\\{}[],: tfnZ\xc3\x00'), 1)
+            text[at : at + int(rng.integers(0, 3))] = bytes(new.tolist())
+        lines.append(bytes(text))
+    data = b"\n".join(lines)
+    fast, slow = taken_bytes(data, V201), taken_bytes(data, V201, fast=False)
+    for kind in ("samples", "sessions"):
+        assert fast[kind].equals(slow[kind]), kind
+    assert fast["rejects"].equals(slow["rejects"])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text("0123456789-:.TZ+ ", max_size=30) | st.datetimes().map(lambda t: t.isoformat() + "Z"))
+def test_times_of_both_paths_agree(text: str) -> None:
+    from warehouse.readers.ocpp_tokens import NO_TIME, _time
+
+    data = np.frombuffer(text.encode() + b"\x00" * 8, dtype=np.uint8)
+    quick = int(_time(data, 0, len(text)))
+    assert quick in (NO_TIME, parse_time(text))
