@@ -26,7 +26,7 @@ from models.ageing_entries import Fitted, toml_of  # noqa: E402
 from models.ageing_families import FitGroup, families, fitted_family, storage_for  # noqa: E402
 from models.ageing_record import HeldOutSeries, held_out_toml, record_toml, series_of  # noqa: E402
 from pipelines.steps.evidence_read import read_file  # noqa: E402
-from pipelines.steps.evidence_store import HEADERS  # noqa: E402
+from pipelines.steps.evidence_store import HEADERS, provenance  # noqa: E402
 
 FOLDER = ROOT.parent / "shared" / "data" / "ageing"
 _OWN = "Fadecast's own fit (benchmarks/evidence_cv.py --write) to the development half of "
@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> int:
     groups = []
     for name, source in SOURCES.items():
         read = read_file(FOLDER / name)
-        groups.append(FitGroup(read.rows, read.protocol, source))
+        groups.append(FitGroup(read.rows, read.protocol, f"{source}: {provenance(read)}"))
     fitted: list[Fitted] = []
     bodies: dict[str, dict[str, str]] = {kind: {} for kind in HEADERS}
     for family in sorted(families(groups), key=lambda f: (f.rows.kind[0], f.profile)):

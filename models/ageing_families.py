@@ -27,7 +27,7 @@ from models.ageing_intervals import Width, by_test
 from models.ageing_models import STANDARD_FEATURES, AgeingModel, StorageModel
 from models.domain import BoolArray
 
-MIN_CONDITIONS = 2
+MIN_CONDITIONS = 3
 _MIN_CHECKUPS = 2
 
 

@@ -85,15 +85,22 @@ def fit(settings: Settings, files: Sequence[Path]) -> tuple[str, bool]:
     if not found:
         names = ", ".join(f.path.name for f in read)
         raise UserError(
-            f"{names}: no law could be fitted; give at least two conditions of storage or cycling (six profiles), "
+            f"{names}: no law could be fitted; give at least three conditions of storage or cycling (six profiles), "
             "three check-ups each." + "".join(f" {p}" for p in problems[:3]),
             1,
         )
     path = store(settings.home, found)
+    packaged = {f.entry_id: f.tests for f in fitted_of(load(KIND))}
     says = [
         f"{f.entry_id}: {f.tests} tests, {f.rmse_pp:.2f} pp on conditions left out, "
         f"{100 * f.inside_frac:.0f} % inside the 80 % interval."
         for f, _, _ in found
+    ]
+    says += [
+        f"{f.entry_id}: replaces the packaged law of {packaged[f.entry_id]} tests in this home; delete its table in "
+        f"{path.name} there to go back."
+        for f, _, _ in found
+        if f.entry_id in packaged
     ]
     says += [*problems, f"Stored in {path}; `fadecast evidence score` uses it from now on."]
     return "\n".join(says), not refused
@@ -168,7 +175,7 @@ def _predict(file: TestFile, known: Sequence[Fitted]) -> tuple[_Done, list[str]]
         done = choice.forecast(file.rows.take(at))
         law[at], in_range[at] = choice.law, done.in_range
         loss[at], back[at], half[at] = done.loss_frac, done.reversible_frac, choice.half_frac(done)
-        notes += [f"{file.path.name}: {choice.note}"] if choice.note else []
+        notes += [" ".join(f"{file.path.name}: {choice.note}".split())] if choice.note else []
     first = file.first_frac
     middle, low, high = (np.clip(first * (1.0 - loss + x), 0.0, None) for x in (np.zeros(n), -half, half))
     return _Done(law, middle, low, high, first * back, in_range), list(dict.fromkeys(notes))

@@ -52,7 +52,8 @@ class Faults:
             shown = ", ".join(str(int(r)) for r in rows[:_SHOWN])
             more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
             word = "row" if len(rows) == 1 else "rows"
-            self._found.append(f"{self.name}: {word} {shown}{more}, column {column}: {what}.")
+            # A text of the file may hold line breaks; a sentence doesn't.
+            self._found.append(" ".join(f"{self.name}: {word} {shown}{more}, column {column}: {what}.".split()))
 
     def whole(self, ragged: Sequence[int]) -> BoolArray:
         """Rows with as many fields as the header, shape (n,)."""
