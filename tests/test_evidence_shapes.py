@@ -40,7 +40,8 @@ def frame_of(settings: Settings, path: Path, rows: list[Row]) -> pl.DataFrame:
 
 
 def half_widths(frame: pl.DataFrame) -> dict[str, np.ndarray]:
-    return {str(k[0]): ((f["high"] - f["low"]) / 2).to_numpy() for k, f in frame.sort("row").group_by("test_id")}
+    """Downwards: the upper end is cut where no cell can be."""
+    return {str(k[0]): (f["capacity_frac"] - f["low"]).to_numpy() for k, f in frame.sort("row").group_by("test_id")}
 
 
 def spectrum(**changed: object) -> list[Row]:
@@ -197,6 +198,16 @@ def test_one_refused_file_among_good_ones_ends_in_1_and_says_so(tmp_path: Path) 
     assert alone.exit_code == 0
     assert [list(t) for t in json.loads(alone.stdout)["tests"]] == [SCORE_KEYS] * 3
     assert pl.read_csv(out).columns == COLUMNS
+
+
+def test_ends_of_an_interval_are_possible_and_never_shrink_to_a_point(settings: Settings, tmp_path: Path) -> None:
+    rows = [
+        *made_test("hot", temp=115.0, soc=1.0, days=36_000.0),
+        *made_test("new", "cycle", depth=0.8, rate=1.0, cycles=9000.0, cell=("", "Na-ion")),
+    ]
+    frame = frame_of(settings, tmp_path / "a.csv", rows)
+    assert frame["low"].min() == 0.0 and (frame["high"] - frame["low"]).min() > 0.01
+    assert frame["high"].is_between(0.01, 1.05).all() and (frame["high"] >= frame["capacity_frac"]).all()
 
 
 def test_reversible_share_stands_beside_what_lasts(settings: Settings, tmp_path: Path) -> None:

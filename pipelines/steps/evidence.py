@@ -21,6 +21,7 @@ from pipelines.steps.evidence_read import TestFile, read_file
 from pipelines.steps.evidence_store import KIND, provenance, store
 
 _WORTH_SAYING_FRAC = 0.005
+MOST_FRAC = 1.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +178,9 @@ def _predict(file: TestFile, known: Sequence[Fitted]) -> tuple[_Done, list[str]]
         loss[at], back[at], half[at] = done.loss_frac, done.reversible_frac, choice.half_frac(done)
         notes += [" ".join(f"{file.path.name}: {choice.note}".split())] if choice.note else []
     first = file.first_frac
-    middle, low, high = (np.clip(first * (1.0 - loss + x), 0.0, None) for x in (np.zeros(n), -half, half))
+    # No cell loses more than all; none gains more than a few per cent (lithium returning from the anode's overhang).
+    left = np.maximum(1.0 - loss, 0.0)
+    middle, low, high = first * left, first * np.maximum(left - half, 0.0), first * np.minimum(left + half, MOST_FRAC)
     return _Done(law, middle, low, high, first * back, in_range), list(dict.fromkeys(notes))
 
 
