@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.errors import UserError
 from pipelines.ledger import RunNote, end_run, mark_done, night_lock, set_state, start_run, state
 from pipelines.settings import Settings
-from pipelines.steps import check, conform, decide, history, learn, publish
+from pipelines.steps import chargers, check, conform, decide, history, learn, publish
 from pipelines.steps.versions import code_version, inputs_version
 from warehouse.store import Warehouse, open_warehouse
 
@@ -76,7 +76,8 @@ class Night:
 def step_history(night: Night) -> None:
     """Sessions, duty and capacity readings of the vehicles whose logs changed."""
     done = history.build_history(night.wh, night.settings)
-    night.tell("history", done.sentence)
+    fitted = chargers.build_chargers(night.wh, night.settings)
+    night.tell("history", f"{done.sentence} {fitted} chargers measured.")
     night.version = inputs_version(night.wh, night.settings)
     night.changed = night.version != state(night.wh, "fleet", "night")
 
