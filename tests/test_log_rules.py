@@ -47,6 +47,15 @@ def test_every_rule_that_the_code_names_is_in_the_catalogue():
             assert named <= set(known), f"{path.name}: {sorted(named - set(known))} not in log_rules.toml"
 
 
+def test_flags_of_charger_messages_are_in_the_catalogue():
+    from warehouse.readers import ocpp_gather
+
+    named = set(
+        re.findall(r'"([a-z]+(?:_[a-z]+)*)"', " ".join(repr(tuple(ocpp_gather.FLAGS)).replace("'", '"').split()))
+    )
+    assert named and named <= set(load("log_rules")), sorted(named - set(load("log_rules")))
+
+
 def _plain(sim: ModuleType, n: int = 60, **channels: np.ndarray | float) -> Samples:
     """A charge with a sample every five minutes."""
     rows = [(k / 12, "charge", 20.0) for k in range(n)]
