@@ -101,7 +101,7 @@ def mean_rate_per_h(rows: Rows) -> FloatArray:
 
     Cycling without rests turns over exactly 2 cycles / (24 day), so the same quantity serves a load with rests.
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         known = 2.0 / (1.0 / rows.charge_per_h + 1.0 / rows.discharge_per_h)
         one = np.where(np.isnan(rows.charge_per_h), rows.discharge_per_h, rows.charge_per_h)
         over_time = 2.0 * rows.cycles / (24.0 * rows.day)

@@ -41,6 +41,7 @@ FAR_TEMP_C, FAR_SOC, FAR_LOG = 15.0, 0.25, 1.0
 FAST_WEIGHT = 6.0
 # A Gaussian process doubts distant profiles by itself: its coordinates add little.
 PROCESS_WEIGHT = 0.15
+_ABSURD, _FARTHEST_Z = 1e9, 12.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,8 +217,9 @@ class Scaling:
 
     def coordinates(self, rows: Rows) -> tuple[FloatArray, FloatArray]:
         """Coordinates, unknown ones at their centre, shape (n, f); and the share unknown, shape (n,)."""
-        raw = np.column_stack([feature(rows, n) for n in self.names])
-        z = (shaped(raw, self.offsets) - self.centre) / self.scale
+        # Cut far outside anything tested, so that an absurd feature stays a number and widens the interval.
+        raw = np.clip(np.column_stack([feature(rows, n) for n in self.names]), -_ABSURD, _ABSURD)
+        z = np.clip((shaped(raw, self.offsets) - self.centre) / self.scale, -_FARTHEST_Z, _FARTHEST_Z)
         return np.where(np.isnan(z), 0.0, z), np.isnan(z).mean(axis=1)
 
 

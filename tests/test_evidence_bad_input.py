@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evidence_rows import csv_text, made_test, several, with_drives, write
+from evidence_rows import FEATURES, csv_text, made_drive, made_test, several, with_drives, write
 
 from pipelines.errors import UserError
 from pipelines.settings import Settings
@@ -96,6 +96,17 @@ def test_the_first_check_up_is_that_of_the_least_throughput_whatever_its_day_say
     rows[3]["day"] = None
     done = evidence.score(settings, [write(tmp_path / "a.csv", rows)])
     assert sorted(done.predictions["row"]) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("value", ["1e308", "-1e308", "1e-320", "-5"])
+def test_absurd_features_stay_numbers_and_leave_the_range(settings: Settings, tmp_path: Path, value: str) -> None:
+    for name in FEATURES:
+        rows = [r | {name: value} for r in made_drive("drive")]
+        done = evidence.score(settings, [write(tmp_path / "a.csv", rows)])
+        values = done.predictions.select("low", "capacity_frac", "high").to_numpy()
+        assert np.isfinite(values).all() and ((values >= 0) & (values <= 1.05)).all()
+        if value.endswith("308"):
+            assert not done.tests[0]["in_range"]
 
 
 _JUNK = [

@@ -18,7 +18,7 @@ _LIMITS = {
     "discharge_c_rate": (0.0, 20.0),
     "day": (0.0, 36_525.0),
     "efc": (0.0, 1e6),
-    "capacity_frac": (0.0, 1.5),
+    "capacity_frac": (0.01, 1.5),
 }
 _SHOWN = 5
 _SWING_SLACK = 0.05
@@ -89,7 +89,7 @@ class Faults:
         """Note values that no cell can have; guess the mistake of unit."""
         low, high = _LIMITS[column]
         with np.errstate(invalid="ignore"):
-            bad = (values < low) | (values > high) | ((column == "capacity_frac") & (values <= 0))
+            bad = (values < low) | (values > high)
         for hint in dict.fromkeys(_hint(column, float(v), low, high) for v in values[bad]):
             at = np.flatnonzero(bad)
             at = at[[_hint(column, float(values[i]), low, high) == hint for i in at]]
