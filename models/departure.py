@@ -11,13 +11,16 @@ run length).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from models.domain import FloatArray
+from models.domain import FloatArray, History
+from models.evidence import FleetFit, predict_joint, training_mask
+from models.laws.base import Law
 from models.parameters import entry
 
 
@@ -89,6 +92,16 @@ class Departure:
     score: float
     limit: float
 
+    @property
+    def sentence(self) -> str:
+        """The finding in a sentence."""
+        if not self.departed:
+            return f"follows its forecast: {self.readings} readings tested"
+        return (
+            f"departs from its forecast: {self.run_readings} readings in a row lie {self.below_pp:.1f} points below it "
+            f"({-self.sigmas:.1f} standard errors)"
+        )
+
 
 def departure(
     days: FloatArray,
@@ -150,3 +163,36 @@ def departure(
         score=float(best),
         limit=limit,
     )
+
+
+def fleet_departures(
+    fleet: FleetFit, histories: Mapping[str, History], laws: Mapping[str, Sequence[Law]], terms: DepartureTerms
+) -> dict[str, Departure]:
+    """Test the held-out last third of every vehicle's anchored readings against the forecast made without it.
+
+    Parameters
+    ----------
+    fleet
+        With the fits that had not seen the held-out readings.
+    laws
+        Cohort -> members of its ensemble.
+
+    Returns
+    -------
+    Vehicle -> result, for vehicles with held-out readings.
+    """
+    before = replace(fleet, fits=fleet.training)
+    out = {}
+    for vehicle_id in sorted({h.vehicle_id for h in fleet.held_out}):
+        h = histories[vehicle_id]
+        mask, r = training_mask(h), h.readings
+        later = ~mask & ~r.bms_reported
+        since = float(r.days[mask].max()) if mask.any() else 0.0
+        days = r.days[later]
+        mean, covariance = predict_joint(
+            before, h, laws[h.cohort_id], days, r.fresh_sigma_frac[later], since, terms.own_rate_sigma
+        )
+        result = departure(days, r.soh_frac[later], mean, covariance, terms)
+        if result is not None:
+            out[vehicle_id] = result
+    return out

@@ -7,7 +7,7 @@ held-out ones are predicted with their variance. BMS-reported readings teach lit
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,10 +56,11 @@ class HeldOut:
 
 @dataclass(frozen=True, eq=False)
 class FleetFit:
-    """All cohorts' fits, weighed, and the held-out readings they were weighed by."""
+    """All cohorts' fits, weighed, the held-out readings they were weighed by, and the fits that had not seen these."""
 
     fits: dict[tuple[str, str], CohortFit]
     held_out: tuple[HeldOut, ...]
+    training: dict[tuple[str, str], CohortFit] = field(default_factory=dict)
 
     def weight(self, cohort_id: str) -> FloatArray:
         """Evidence weights of a cohort's laws, in their order."""
@@ -90,6 +91,67 @@ def predict_marginal(
     variance = np.einsum("ij,jk,ik->i", by_cohort, fit.covariance, by_cohort)
     variance = variance + np.einsum("ij,jk,ik->i", p.by_own, v.covariance, p.by_own)
     return p.soh_frac, np.sqrt(variance + fresh_sigma_frac**2 + fit.prior.reading_floor_sigma**2)
+
+
+def _joint(fit: CohortFit, history: History, law: Law, days: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean, shape (n,), and covariance of what the parameters leave open, shape (n, n)."""
+    v = fit.vehicle(history.vehicle_id)
+    p = predict(history, law, fit.mean, v.mean, fit.prior.spread_factor, days)
+    by_cohort = p.by_cohort + p.by_own @ v.slope
+    covariance = by_cohort @ fit.covariance @ by_cohort.T + p.by_own @ v.covariance @ p.by_own.T
+    return p.soh_frac, covariance
+
+
+def predict_joint(
+    fleet: FleetFit,
+    history: History,
+    laws: Sequence[Law],
+    days: FloatArray,
+    fresh_sigma_frac: FloatArray,
+    since_days: float,
+    own_rate_sigma: float,
+) -> tuple[FloatArray, FloatArray]:
+    """Mean and covariance of anchored readings under the weighted laws of a cohort.
+
+    Parameters
+    ----------
+    days, fresh_sigma_frac
+        Days of the readings and the error each has of its own, shape (n,). [d], [1]
+    since_days
+        End of what the fit has seen: from there on a car's own rate may change. [d]
+    own_rate_sigma
+        How much, over the loss that is forecast from there on. [1]
+
+    Returns
+    -------
+    tuple[FloatArray, FloatArray]
+        Shapes (n,) and (n, n); that of a mixture, between laws included.
+    """
+    fits = [fleet.fits[history.cohort_id, law.law_id] for law in laws]
+    return _mixture(fits, history, laws, days, fresh_sigma_frac, since_days, own_rate_sigma)
+
+
+def _mixture(
+    fits: Sequence[CohortFit],
+    history: History,
+    laws: Sequence[Law],
+    days: FloatArray,
+    fresh_sigma_frac: FloatArray,
+    since_days: float,
+    own_rate_sigma: float,
+) -> tuple[FloatArray, FloatArray]:
+    weight = np.array([f.weight for f in fits])
+    weight = weight / weight.sum()
+    with_start = np.concatenate([[since_days], days])
+    said = [_joint(f, history, law, with_start) for f, law in zip(fits, laws, strict=True)]
+    means = np.array([m[1:] for m, _ in said])
+    mean = weight @ means
+    covariance = np.einsum("k,kij->ij", weight, np.array([c[1:, 1:] for _, c in said]))
+    covariance = covariance + np.einsum("k,ki,kj->ij", weight, means - mean, means - mean)
+    change = weight @ np.array([m[0] - m[1:] for m, _ in said])
+    floor = fits[0].prior.reading_floor_sigma
+    noise = np.diag(fresh_sigma_frac**2 + floor**2)
+    return mean, covariance + own_rate_sigma**2 * np.outer(change, change) + noise
 
 
 def held_out_readings(
@@ -156,6 +218,7 @@ def fit_fleet(
     prior = fleet_prior(home)
     terms = entry("ensemble", "ensemble", home)
     fits: dict[tuple[str, str], CohortFit] = {}
+    training: dict[tuple[str, str], CohortFit] = {}
     held: list[HeldOut] = []
     for cohort_id in sorted(laws):
         members = laws[cohort_id]
@@ -167,6 +230,8 @@ def fit_fleet(
         for k, law in enumerate(members):
             fit = fit_cohort(cohort_id, own, law, prior, near=near[k] if near else None)
             fit = replace(fit, weight=float(weight[k]))
+            if near:
+                training[cohort_id, law.law_id] = replace(near[k], weight=float(weight[k]))
             if out:
                 error = np.concatenate([h.mean_frac[:, k] - h.soh_frac for h in out])
                 sd = np.concatenate([h.sd_frac[:, k] for h in out])
@@ -176,4 +241,4 @@ def fit_fleet(
                     heldout_inside_80_frac=float(np.mean(np.abs(error) <= Z80 * sd)),
                 )
             fits[cohort_id, law.law_id] = fit
-    return FleetFit(fits, tuple(held))
+    return FleetFit(fits, tuple(held), training)

@@ -64,6 +64,13 @@ def _equations(
     )
 
 
+def log_posterior(
+    data: CohortData, cohort: FloatArray, own: FloatArray, prior: FleetPrior, inverse: FloatArray
+) -> float:
+    """Logarithm of the density that `fit_cohort` maximises, up to a constant; ``inverse`` = 1 / prior variances."""
+    return -0.5 * _equations(data, cohort, own, prior, inverse).cost
+
+
 def _step(q: _Equations, damping: float) -> tuple[FloatArray, FloatArray]:
     h_vv = q.h_vv * (1.0 + damping * np.eye(len(OWN)))
     both = np.linalg.solve(h_vv, np.concatenate([q.grad_v[:, :, None], q.h_cv.transpose(0, 2, 1)], axis=2))

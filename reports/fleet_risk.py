@@ -87,6 +87,26 @@ def answers(data: FleetData, risks: tuple[Risk, ...]) -> tuple[Fact, ...]:
         _how_sure(known, risky),
         _due_to_export(data, known),
         _which_cap(data, known, expected),
+        *_departing(data),
+    )
+
+
+def _departing(data: FleetData) -> tuple[Fact, ...]:
+    """Who fades faster than was forecast of it; nothing where nobody's readings could be tested."""
+    if not data.departures:
+        return ()
+    who = sorted((d for d in data.departures if d.departed), key=lambda d: (-d.below_forecast_pp, d.vehicle_id))
+    count = t.plural(len(data.departures), "tested vehicle")
+    if not who:
+        return (Fact("Does a vehicle leave its forecast?", f"None of {count}."),)
+    d = who[0]
+    return (
+        Fact(
+            "Does a vehicle leave its forecast?",
+            f"{len(who)} of {count}.",
+            f"{d.vehicle_id} furthest: {d.run_readings} readings since {d.since_day} lie "
+            f"{t.number(d.below_forecast_pp, 1)} points below it ({t.number(abs(d.run_sigmas), 1)} standard errors).",
+        ),
     )
 
 

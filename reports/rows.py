@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 
 from models.domain import Contract, Home, Policy, Vehicle
 
@@ -218,6 +218,21 @@ class ResidualRow:
     rmse_learned_pp: float | None
     half_width_pp: float | None
     inside_80_frac: float | None
+
+
+@dataclass(frozen=True)
+class DepartureRow:
+    """One row of ``out_departure``."""
+
+    vehicle_id: str
+    cohort_id: str
+    departed: bool
+    since_day: date
+    flagged_day: date | None
+    tested_readings: int
+    run_readings: int
+    run_sigmas: float
+    below_forecast_pp: float
 
 
 @dataclass(frozen=True)

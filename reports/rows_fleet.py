@@ -7,7 +7,7 @@ from datetime import date
 
 from models.domain import Policy
 from models.law_card import LawCard
-from reports.rows import ConformanceRow, FitRow, ResidualRow, VehicleData
+from reports.rows import ConformanceRow, DepartureRow, FitRow, ResidualRow, VehicleData
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,7 @@ class FleetData:
     fits: tuple[FitRow, ...] = ()
     conformance: tuple[ConformanceRow, ...] = ()
     residuals: tuple[ResidualRow, ...] = ()
+    departures: tuple[DepartureRow, ...] = ()
     law_labels: dict[str, str] = field(default_factory=dict)
     contract_labels: dict[str, str] = field(default_factory=dict)
     cards: tuple[LawCard, ...] = ()

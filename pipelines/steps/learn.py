@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from models.departure import Departure, departure_terms, fleet_departures
 from models.domain import FloatArray, History, Pack, Readings, Vehicle
 from models.evidence import MIN_READINGS, Z80, FleetFit, fit_fleet, predict_marginal
 from models.exposure import fill_days, monthly
@@ -82,7 +83,7 @@ class Learned:
 
 
 def learn(wh: Warehouse, settings: Settings) -> Learned:
-    """Bring exposures up to date, fit, and write ``core_exposure_day``, ``out_fit`` and ``out_residual``.
+    """Bring exposures up to date, fit, write ``core_exposure_day`` and ``out_`` of fits, residual and departures.
 
     Raises
     ------
@@ -106,10 +107,13 @@ def learn(wh: Warehouse, settings: Settings) -> Learned:
     duty = {v: _duty_features(wh, v, as_of) for v in sorted({h.vehicle_id for h in fleet.held_out})}
     weights = {c: fleet.weight(c) for c in laws}
     residual = fit_residual(fleet.held_out, weights, duty, residual_terms(settings.home))
+    departures = fleet_departures(fleet, histories, laws, departure_terms(settings.home))
     shifts = {v: _shift(wh, h, fleet, laws[h.cohort_id], residual, as_of) for v, h in histories.items()}
     with wh.transaction():
         wh.write("out_fit", _frame(wh, "out_fit", fit_rows(fleet, histories)))
         wh.write("out_residual", _frame(wh, "out_residual", residual_rows(residual)))
+        rows = departure_rows(departures, fleet, histories, vehicles)
+        wh.write("out_departure", _frame(wh, "out_departure", rows))
     return Learned(histories, fleet.fits, laws, residual, outside, shifts, computed)
 
 
@@ -297,6 +301,38 @@ def residual_rows(residual: ResidualModel) -> list[dict[str, Any]]:
             few = "too few vehicles: the laws' interval stands" if np.isnan(width) else "group-wise conformal interval"
             more = {"scope": name, "groups": groups, "reason": few, "inside_80_frac": None}
             rows.append(row | more | {"half_width_pp": None if np.isnan(width) else 100.0 * float(width)})
+    return rows
+
+
+def departure_rows(
+    departures: Mapping[str, Departure],
+    fleet: FleetFit,
+    histories: Mapping[str, History],
+    vehicles: Mapping[str, Vehicle],
+) -> list[dict[str, Any]]:
+    """Rows of ``out_departure``: which readings of a vehicle leave its forecast, by how much, and since when."""
+    rows = []
+    for vehicle_id, d in departures.items():
+        cohort_id, start = histories[vehicle_id].cohort_id, vehicles[vehicle_id].in_service_date
+        fits = [f for (c, _), f in fleet.fits.items() if c == cohort_id]
+        offset = sum(f.weight * float(f.vehicle(vehicle_id).mean[0]) / f.prior.vehicle_sigma for f in fits)
+        rows.append(
+            {
+                "vehicle_id": vehicle_id,
+                "cohort_id": cohort_id,
+                "departed": d.departed,
+                "since_day": start + timedelta(days=int(d.since_days)),
+                "flagged_day": start + timedelta(days=int(d.flagged_days)) if d.departed else None,
+                "tested_readings": d.readings,
+                "run_readings": d.run_readings,
+                "run_sigmas": d.sigmas,
+                "below_forecast_pp": d.below_pp,
+                "cusum_sigma": d.score,
+                "cusum_limit_sigma": d.limit,
+                "offset_sigmas": offset / sum(f.weight for f in fits),
+                "note": d.sentence,
+            }
+        )
     return rows
 
 

@@ -23,6 +23,7 @@ from reports import driver, fleet, fleet_data, fleet_models, law_pages
 from reports.render import MAX_DRIVER_BYTES, PageError, page_name, render_page
 from reports.rows import (
     ConformanceRow,
+    DepartureRow,
     FitRow,
     ForecastRow,
     Habits,
@@ -201,6 +202,7 @@ def load_fleet(wh: Warehouse, settings: Settings) -> FleetData:
     fits = tuple(_load(wh, FitRow, "out_fit", "cohort_id, law_id, parameter"))
     conformance = tuple(_load(wh, ConformanceRow, "out_conformance", "law_id, parameter_set, sample_id"))
     residuals = tuple(_load(wh, ResidualRow, "out_residual", "scope"))
+    departures = tuple(_load(wh, DepartureRow, "out_departure", "vehicle_id"))
     sessions, sources = _sessions(wh), _sources(wh)
     habits = _habits(wh, _windows(registered, home))
     cell_sets = {v.vehicle_id: v.cell_id for v in vehicles}
@@ -264,6 +266,7 @@ def load_fleet(wh: Warehouse, settings: Settings) -> FleetData:
         fits=fits,
         conformance=conformance,
         residuals=residuals,
+        departures=departures,
         law_labels={k: x for cell in sorted(labels) for k, x in labels[cell].items()},
         contract_labels=contracts,
         cards=law_cards(home),
