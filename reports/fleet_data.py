@@ -64,6 +64,7 @@ def data_page(data: FleetData) -> Page:
                 details=_refused(data),
             ),
             _rule_section(data),
+            _charger_section(data),
             _standing_section(data),
         ),
         notices=notices(data),
@@ -138,6 +139,57 @@ def _rule_detail(r: RuleRow, pages: set[str]) -> Detail:
         tables=(table,) if examples else (),
         key=_anchor(r),
     )
+
+
+def _charger_section(data: FleetData) -> Section:
+    """Losses of chargers found from sessions, beside what the calculations assume."""
+    body: list[tuple[str, ...]] = []
+    for charger in sorted({c.charger_id for c in data.chargers}):
+        mine = [c for c in data.chargers if c.charger_id == charger]
+        trips = sorted(c.round_trip_frac for c in mine if c.round_trip_frac is not None)
+        into = sorted(c.charge_overall_frac for c in mine if c.charge_overall_frac is not None)
+        standby = sorted(c.charge_standby_kw for c in mine if c.charge_standby_kw is not None)
+        body.append(
+            (
+                charger or t.UNKNOWN,
+                t.number(len(mine)),
+                t.number(sum(c.sessions_charge + c.sessions_export for c in mine)),
+                _middle(into),
+                _middle(trips),
+                t.percent(mine[0].assumed_round_trip_frac),
+                f"{t.number(1000 * standby[len(standby) // 2])} W" if standby else "not told apart",
+            )
+        )
+    table = plain_table(
+        "Energy at the meter against that at the battery, by sessions that know both: median (lowest to highest) car.",
+        (
+            "Charger",
+            "Cars",
+            "Sessions",
+            "Into the battery, standby included",
+            "Round trip, standby included",
+            "Round trip assumed, without standby",
+            "Standby while charging",
+        ),
+        body,
+    )
+    return Section(
+        "chargers",
+        "Chargers: losses measured",
+        paragraphs=(
+            "Each car's own figures and 80 % intervals stand in out_charger. Calculations use the assumed losses.",
+        )
+        if body
+        else (),
+        tables=(table,) if body else (),
+        lead="" if body else "No session knows its energy at the meter and at the battery.",
+    )
+
+
+def _middle(values: list[float]) -> str:
+    if not values:
+        return t.UNKNOWN
+    return f"{t.percent(values[len(values) // 2], 1)} ({t.percent_range(values[0], values[-1], 1)})"
 
 
 def _standing_section(data: FleetData) -> Section:

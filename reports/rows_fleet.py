@@ -96,6 +96,23 @@ class FileRow:
 
 
 @dataclass(frozen=True)
+class ChargerRow:
+    """One row of ``out_charger``."""
+
+    vehicle_id: str
+    charger_id: str
+    sessions_charge: int
+    sessions_export: int
+    charge_overall_frac: float | None
+    export_overall_frac: float | None
+    charge_standby_kw: float | None
+    round_trip_frac: float | None
+    round_trip_low_frac: float | None
+    round_trip_high_frac: float | None
+    assumed_round_trip_frac: float | None
+
+
+@dataclass(frozen=True)
 class Place:
     """Where a rule touched something; of a vehicle, where it has a page."""
 
@@ -132,6 +149,7 @@ class FleetData:
     frontier: tuple[FrontierRow, ...] = ()
     files: tuple[FileRow, ...] = ()
     rules: tuple[RuleRow, ...] = ()
+    chargers: tuple[ChargerRow, ...] = ()
     fits: tuple[FitRow, ...] = ()
     conformance: tuple[ConformanceRow, ...] = ()
     residuals: tuple[ResidualRow, ...] = ()

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import ModuleType
+
 import numpy as np
 import pytest
 
 from models.charger_fit import ChargerFit, fit_charger, round_trip
+from reports.fleet_data import data_page
+from reports.render import render_page
+from reports.rows_fleet import ChargerRow
 
 
 def _sessions(seed: int, export: bool, n: int = 80, eta: float = 0.93, standby: float = 0.2) -> tuple[np.ndarray, ...]:
@@ -73,3 +79,13 @@ def test_round_trip_is_the_product_and_a_gain_of_the_current_sensor_cancels():
     assert scaled.value == pytest.approx(plain.value, rel=1e-9)
     assert 0.7 < plain.low < plain.value < plain.high < 0.87
     assert round_trip(None, None) is None
+
+
+def test_the_data_page_sets_measured_losses_beside_the_assumed_ones(page_rows: ModuleType):
+    rows = (
+        ChargerRow("v000000000001", "v2h_7kw", 90, 60, 0.93, 0.88, 0.061, 0.82, 0.81, 0.83, 0.88),
+        ChargerRow("v000000000002", "ac_wallbox_7kw", 24, 0, 0.91, None, None, None, None, None, 0.85),
+    )
+    said = render_page(data_page(replace(page_rows.fleet(), chargers=rows))).decode()
+    assert "v2h_7kw" in said and "61" in said and "82.0" in said and "not told apart" in said and "not known" in said
+    assert "No session knows" in render_page(data_page(page_rows.fleet())).decode()

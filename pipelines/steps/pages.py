@@ -38,6 +38,7 @@ from reports.rows import (
     WarrantyRow,
 )
 from reports.rows_fleet import (
+    ChargerRow,
     ClaimsRow,
     ColumnDoc,
     ComplianceRow,
@@ -263,6 +264,7 @@ def load_fleet(wh: Warehouse, settings: Settings) -> FleetData:
         ),
         files=tuple(_load(wh, FileRow, "meta_file", "format, path, sha256")),
         rules=rules_touched(wh, home),
+        chargers=tuple(_load(wh, ChargerRow, "out_charger", "charger_id, vehicle_id")),
         fits=fits,
         conformance=conformance,
         residuals=residuals,
