@@ -2,7 +2,8 @@
 
 In a world the law, the cohort's kinetics and the spread of its packs are shared by all vehicles and policies; what
 belongs to a vehicle is independent of the others. Levels of capacity weigh the members by evidence; differences
-between policies weigh them equally, because evidence on total fade says nothing on a difference.
+between policies weigh them equally, because evidence on total fade says nothing on a difference, unless the cohort
+shows contrast in throughput (`models.contrast`).
 """
 
 from __future__ import annotations
@@ -101,6 +102,8 @@ class Worlds:
         Exponent by which the cohort's fade bends away from the law's course, shape (draws,); 1 if None. [1]
     pace
         Logarithm, a square root of years, by which loss to come outruns the laws, shape (draws,); 0 if None.
+    difference_weight
+        Weight of each draw on the difference between policies, sums to 1, shape (draws,); None: equal.
     """
 
     law_ids: tuple[str, ...]
@@ -115,6 +118,7 @@ class Worlds:
     by: Widening
     shape: FloatArray | None = None
     pace: FloatArray | None = None
+    difference_weight: FloatArray | None = None
 
     @property
     def draws(self) -> int:
@@ -208,6 +212,8 @@ def worlds(
         logs.append(drawn.log_multipliers)
         spread[member == k], scale[member == k] = drawn.spread_factor, drawn.capacity_scale
         shape[member == k] = drawn.shape
+    given = [f.difference_weight for f in own_fits]
+    apart = None if any(w is None for w in given) else np.array(given, dtype=float)
     knee = np.maximum(generator(seed, "knee", cohort_id).standard_normal(draws), 0.0)
     noise = generator(seed, "residual", vehicle_id).standard_normal(draws)
     return Worlds(
@@ -223,6 +229,7 @@ def worlds(
         widening(home),
         shape,
         entry("ensemble", "ensemble", home).number("pace_sigma") * _pace(seed, cohort_id, draws),
+        difference_weight=None if apart is None else (apart / counts)[member],
     )
 
 

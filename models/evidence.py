@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from models.contrast import cohort_difference_weights
 from models.domain import BoolArray, FloatArray, History
 from models.ensemble import stacking_weights
 from models.fleet import CohortFit, FleetPrior, fleet_prior
@@ -241,4 +242,8 @@ def fit_fleet(
                     heldout_inside_80_frac=float(np.mean(np.abs(error) <= Z80 * sd)),
                 )
             fits[cohort_id, law.law_id] = fit
+        apart = cohort_difference_weights(own, members, [fits[cohort_id, law.law_id] for law in members], home)
+        if apart is not None:
+            for law, w in zip(members, apart, strict=True):
+                fits[cohort_id, law.law_id] = replace(fits[cohort_id, law.law_id], difference_weight=float(w))
     return FleetFit(fits, tuple(held), training)

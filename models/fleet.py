@@ -113,6 +113,8 @@ class CohortFit:
         Priors of the fit; ``vehicle_sigma`` is the spread between vehicles as estimated.
     weight
         Evidence weight of the law among the members of the cohort. [1]
+    difference_weight
+        Its weight on the difference between policies; None: all weigh equally. [1]
     heldout_rmse_pp, heldout_inside_80_frac
         On readings the fit had not seen, None where there were none. [pp], [1]
     """
@@ -128,6 +130,7 @@ class CohortFit:
     weight: float = 1.0
     heldout_rmse_pp: float | None = None
     heldout_inside_80_frac: float | None = None
+    difference_weight: float | None = None
 
     @property
     def shrinkage(self) -> FloatArray:

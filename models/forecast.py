@@ -169,14 +169,21 @@ def paired_difference_pp(fan: Fan, policy_id: str, month: int, baseline: str = B
 
 
 def difference_quantiles(
-    fan: Fan, policy_id: str, months: Sequence[int], baseline: str = BASELINE_POLICY
+    fan: Fan,
+    policy_id: str,
+    months: Sequence[int],
+    baseline: str = BASELINE_POLICY,
+    weight: FloatArray | None = None,
 ) -> FloatArray:
-    """Quantiles (10, 50, 90 %) of the paired difference, equal weights, shape (len(months), 3). [pp]
+    """Quantiles (10, 50, 90 %) of the paired difference, shape (len(months), 3). [pp]
 
-    Weights learned on total fade say nothing on the difference of two policies, so the members weigh equally.
+    Weights learned on total fade say nothing on the difference of two policies, so the members weigh equally, unless
+    the cohort showed contrast in throughput: then ``weight`` is that of `models.ensemble.Worlds.difference_weight`.
     """
     which = list(months)
     base, own = (fan.of(p)[:, which].astype(float) for p in (baseline, policy_id))
+    if weight is not None:
+        return np.ascontiguousarray(weighted_quantile(100.0 * (base - own), weight, DIFF_QUANTILES).T, dtype=float)
     return np.ascontiguousarray(np.quantile(100.0 * (base - own), DIFF_QUANTILES, axis=0).T, dtype=float)
 
 

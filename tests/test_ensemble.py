@@ -99,6 +99,38 @@ def test_pack_capacity_applies_spread_and_scale() -> None:
     assert faded[:, 0] == pytest.approx(w.capacity_scale * (1 - bent * w.spread_factor))
 
 
+def test_widening_never_narrows_the_cost_of_export() -> None:
+    """On the difference of two policies: only more fade beyond the knee or outside the range adds, never less."""
+    by = widening()
+    rng = np.random.default_rng(3)
+    knee = np.maximum(rng.standard_normal(4001), 0.0)
+    base = np.linspace(0.95, 0.75, 30)[None] + rng.normal(0, 0.01, (4001, 1))
+    export = base - np.linspace(0.0, 0.03, 30)
+    for outside in (0.0, 1.0):
+        wide = apply_widening(base, knee, outside, by, 0.95) - apply_widening(export, knee, outside, by, 0.95)
+        plain = base - export
+        assert np.all(wide >= plain - 1e-12)
+        assert np.median(wide[:, -1]) == pytest.approx(np.median(plain[:, -1]), abs=5e-4)
+        assert np.quantile(wide[:, -1], 0.9) > np.quantile(plain[:, -1], 0.9) + 1e-3
+
+
+@pytest.mark.parametrize(
+    ("exponent", "spread", "cost_pp"), [(0.75, 0.05, 1.4), (0.75, 0.10, 2.9), (0.5, 0.05, 0.95), (0.5, 0.10, 1.9)]
+)
+def test_the_weakest_of_96_cells_costs_what_the_prior_says(exponent: float, spread: float, cost_pp: float) -> None:
+    """Cells in series whose rates scatter: what the weakest loses beyond the mean at 15 % fade, inside the prior."""
+    rng, prior = np.random.default_rng(7), fleet_prior()
+    law = replace(power_law("nmc_sanyo_2014"), exponents=(exponent, 0.5))
+    e = np.zeros((1, 1, 4))
+    e[0, 0, 0] = 0.15 ** (1.0 / exponent)
+    logs = np.zeros((400 * 96, 2))
+    logs[:, 0] = exponent * rng.normal(0.0, spread, 400 * 96)  # a rate m times as fast multiplies k by m^p
+    loss = 1.0 - law.project(e, np.array([1.0]), logs).capacity_frac.reshape(400, 96)
+    extra_pp = 100.0 * float(np.mean(loss.max(axis=1) - loss.mean(axis=1)))
+    assert extra_pp == pytest.approx(cost_pp, abs=0.15)
+    assert abs(np.log((1.0 + extra_pp / 15.0) / prior.spread_factor)) < 2.05 * prior.spread_log_sigma
+
+
 @given(st.lists(st.floats(-5, 5), min_size=2, max_size=40), st.floats(0.01, 0.99))
 def test_equal_weights_give_ordinary_quantiles(values: list[float], q: float) -> None:
     x = np.array(values)

@@ -46,7 +46,11 @@ def compute_vehicle(inputs: VehicleInputs) -> VehicleResult:
     value_rows = _value_rows(inputs, fan, years, distance)
     own_breach = cover.breach_at(warranty_rows, inputs.contracts[0].contract_id, terms.claims_schedule)
     end = 12 * terms.horizon_years
-    diffs = {y.policy.policy_id: forecast.difference_quantiles(fan, y.policy.policy_id, [end])[0] for y in years}
+    apart = inputs.worlds.difference_weight
+    diffs = {
+        y.policy.policy_id: forecast.difference_quantiles(fan, y.policy.policy_id, [end], weight=apart)[0]
+        for y in years
+    }
     at_end = {r["policy_id"]: r for r in value_rows if r["year"] == terms.horizon_years}
     recommended, reason = _recommend(inputs, years, own_breach, at_end, diffs)
     state = _state_row(inputs, fan, years)
@@ -165,11 +169,11 @@ def _forecast_rows(inputs: VehicleInputs, fan: Fan) -> list[dict[str, Any]]:
     months = [12 * y for y in inputs.terms.years]
     basis = basis_of(inputs)
     reference = {p.policy_id: export_reference(p, fan.policy_ids) for p in inputs.policies}
-    rows = []
+    rows, apart = [], inputs.worlds.difference_weight
     for policy_id in fan.policy_ids:
         level = forecast.level_quantiles(fan.of(policy_id), inputs.worlds.weight, months)
-        diff = forecast.difference_quantiles(fan, policy_id, months)
-        alone = forecast.difference_quantiles(fan, policy_id, months, reference[policy_id])
+        diff = forecast.difference_quantiles(fan, policy_id, months, weight=apart)
+        alone = forecast.difference_quantiles(fan, policy_id, months, reference[policy_id], apart)
         for y, q, d, e in zip(inputs.terms.years, level.tolist(), diff.tolist(), alone.tolist(), strict=True):
             rows.append(
                 {

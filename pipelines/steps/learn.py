@@ -254,6 +254,8 @@ def fit_rows(fleet: FleetFit, histories: Mapping[str, History]) -> list[dict[str
     for (cohort_id, law_id), fit in fleet.fits.items():
         vehicles = sum(h.cohort_id == cohort_id for h in histories.values())
         note = "" if fit.readings else "prior only: no capacity reading in this cohort"
+        if fit.difference_weight is not None:
+            note = f"contrast in throughput: weighs {fit.difference_weight:.2f} on differences between policies"
         for name, prior, mean, sd in zip(
             fit.names, fit.prior_sigma, fit.mean, np.sqrt(np.diag(fit.covariance)), strict=True
         ):
