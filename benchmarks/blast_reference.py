@@ -9,6 +9,7 @@ import inspect
 import json
 import sys
 import warnings
+from typing import Any
 
 
 def main(profile: str, years: float) -> None:
@@ -24,7 +25,7 @@ def main(profile: str, years: float) -> None:
             continue
         lost = []
         for key in ("base", "export"):
-            run = model()
+            run: Any = model()
             life = {"Time_s": d["t"], "SOC": d[key].copy(), "Temperature_C": d["temp"]}
             run.simulate_battery_life(life, threshold_time=years)
             lost.append(100.0 * float(1.0 - run.outputs["q"][-1]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from models.duty import Steps, grid, steps_of_samples, steps_of_sessions
 from models.integral import check_sums, integrate
 from models.loggers import merge_logged
 from models.reconcile import interp_known, match_logged, sessions_of_samples
+from models.resistance import ResistanceReading, resistance_readings
 from models.rested import CellCurve
 from models.sessions import (
     US_PER_HOUR,
@@ -47,6 +48,8 @@ class Life:
         Logged odometer as (time in us, km), in time order.
     sums_error
         Largest relative difference of the steps' sums to the plain trapezoid sums. [1]
+    resistance
+        Readings of resistance in order of time.
     """
 
     sessions: list[Session]
@@ -55,6 +58,7 @@ class Life:
     steps: Steps | None
     odometer: tuple[np.ndarray, FloatArray]
     sums_error: float
+    resistance: list[ResistanceReading] = field(default_factory=list)
 
 
 def prepare(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, Runs, list[Finding]]:
@@ -145,6 +149,7 @@ def _from_samples(
     inferred = not np.isfinite(samples.soc_frac).any()
     readings = capacity_readings(samples, runs, integral, pack, curve, rule)
     readings = sorted([*readings, *displayed_readings(samples, pack, rule)], key=lambda r: (r.time_us, r.method))
+    ohms = resistance_readings(samples, runs, pack)
     if inferred:
         samples = replace(samples, soc_frac=counted_soc(samples, runs, pack, rule))
         found = [*found, Finding("soc_inferred", samples.size, stamp(int(time[0])))]
@@ -157,7 +162,7 @@ def _from_samples(
     steps = steps_of_samples(samples, integral, first_us, step_minutes, pack, capacity, air(first_us, n), rule)
     km = np.isfinite(samples.odometer_km)
     odometer = (samples.time_us[km], samples.odometer_km[km])
-    return Life(_with_temperature(sessions, steps), readings, merged(found + more), steps, odometer, error)
+    return Life(_with_temperature(sessions, steps), readings, merged(found + more), steps, odometer, error, ohms)
 
 
 def _with_unmatched(

@@ -188,6 +188,13 @@ def try_car(fleet: Fleet, index: int) -> Trial:
     return Trial(days, run.export_kwh / car.days, float(np.mean(run.displayed_frac)), km_per_day)
 
 
+def simulate_fade(fleet: Fleet, index: int, soh_frac: FloatArray) -> tuple[Run, Nature, Sensors]:
+    """Let one car live with a capacity given day by day, shape (days,): for tests of what logs tell. [1]"""
+    car = fleet.cars[index]
+    _, nature, run = _live(fleet, car, plan_days(car, fleet.seed), soh_frac, 0.0)
+    return run, nature, _draws(car, fleet.seed)[1]
+
+
 def simulate(
     fleet: Fleet, index: int, archetypes: Mapping[ArchetypeSpec, Archetype], trial: Trial | None = None
 ) -> SimulatedCar:

@@ -304,15 +304,15 @@ class PowerLaw:
         return shares, float(z[union].sum()) / total, total ** self.exponents[term]
 
 
-def power_law(law_id: str, home: Path | None = None) -> PowerLaw:
-    """A power law by its name in ``parameters/laws_power.toml``.
+def power_law(law_id: str, home: Path | None = None, kind: str = "laws_power") -> PowerLaw:
+    """A power law by its name in ``parameters/laws_power.toml`` or another file of laws of this form.
 
     Raises
     ------
     models.parameters.ParameterError
         There is no such entry, or it lacks a parameter.
     """
-    return _build(entry("laws_power", law_id, home))
+    return _build(entry(kind, law_id, home))
 
 
 def _build(e: Entry) -> PowerLaw:

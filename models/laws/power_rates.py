@@ -143,14 +143,14 @@ def depth_rate(entry: Entry) -> CyclingRate:
 
 
 def voltage_depth(entry: Entry) -> CyclingRate:
-    """Cycling: k = a (V - b)^2 + c + d DOD, throughput in A.h of the tested cell."""
+    """Cycling: k = a (V - b)^2 + c + d DOD, never negative; throughput in A.h of the tested cell."""
     a, b, c, d = (entry.number(f"cycling_{x}") for x in ("voltage_square", "voltage_best", "offset", "depth_slope"))
     p, ah = entry.number("cycling_exponent"), entry.number("cell_ah")
 
     def rate(
         depth: FloatArray, volt: FloatArray, c_rate: FloatArray, temp_k: FloatArray, soc: FloatArray
     ) -> FloatArray:
-        return (2.0 * ah) ** p * (a * (volt - b) ** 2 + c + d * depth)
+        return (2.0 * ah) ** p * np.maximum(a * (volt - b) ** 2 + c + d * depth, 0.0)
 
     return rate
 

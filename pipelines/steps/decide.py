@@ -40,6 +40,7 @@ VEHICLE_TABLES = (
     "out_virtual_km",
     "out_value",
     "out_policy",
+    "out_resistance",
 )
 _VINTAGE = ("soh_p10", "soh_p50", "soh_p90", "diff_p10_pp", "diff_p50_pp", "diff_p90_pp")
 

@@ -17,6 +17,7 @@ from pipelines.settings import Settings
 from pipelines.steps.decide_types import Past, Terms, VehicleInputs, contracts_of
 from pipelines.steps.fleet import load_homes, load_vehicles
 from pipelines.steps.history import load_duty
+from pipelines.steps.history_rows import load_resistance
 from pipelines.steps.learn import Learned
 from pipelines.steps.years import load_year
 from warehouse.store import Warehouse
@@ -122,6 +123,7 @@ def load_past(
         shrinkage=learned.vehicle_shrinkage(vehicle_id),
         residual_note=learned.shifts[vehicle_id][1],
         logged_days=days,
+        resistance=load_resistance(wh, vehicle_id, (terms.as_of - vehicle.in_service_date).days + 1.0),
     )
 
 

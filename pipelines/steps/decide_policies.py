@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from models.bill import bill_money_per_year
 from models.dispatch import Dispatched, changed_days_frac, dispatch, duty_of
 from models.domain import Duty, FloatArray, Policy
 from models.exposure import LEVELS, year_exposures
+from models.resistance_growth import growth_law
 from pipelines.steps.decide_types import PolicyYear, VehicleInputs
 
 
@@ -18,10 +20,10 @@ class _Cache:
 
     def __init__(self, inputs: VehicleInputs) -> None:
         self._inputs = inputs
-        self._known: dict[bytes, tuple[Duty, dict[str, FloatArray], dict[str, float]]] = {}
+        self._known: dict[bytes, tuple[Duty, dict[str, FloatArray], dict[str, float], FloatArray]] = {}
 
-    def of(self, done: tuple[Dispatched, ...]) -> tuple[Duty, dict[str, FloatArray], dict[str, float]]:
-        """Duty at full capacity, law -> (levels, 12, k), law -> share outside its range."""
+    def of(self, done: tuple[Dispatched, ...]) -> tuple[Duty, dict[str, FloatArray], dict[str, float], FloatArray]:
+        """Duty at full capacity, law -> (levels, 12, k), law -> share outside its range, a year for the resistance."""
         h = hashlib.sha256()
         for d in done:
             for a in (d.energy_kwh, d.drive_kwh, d.away_charge_kwh, d.charge_kwh, d.export_kwh):
@@ -31,13 +33,15 @@ class _Cache:
             self._known[key] = self._make(done)
         return self._known[key]
 
-    def _make(self, done: tuple[Dispatched, ...]) -> tuple[Duty, dict[str, FloatArray], dict[str, float]]:
+    def _make(self, done: tuple[Dispatched, ...]) -> tuple[Duty, dict[str, FloatArray], dict[str, float], FloatArray]:
         i = self._inputs
         duties = [duty_of(d, i.year, i.pack) for d in done]
         by_level = [year_exposures(duty, i.pack, i.laws) for duty in duties]
         stacked = {law.law_id: np.stack([e[law.law_id] for e in by_level]) for law in i.laws}
         outside = {law.law_id: law.range_check(duties[0], i.pack).outside_frac for law in i.laws}
-        return duties[0], stacked, outside
+        law = growth_law()
+        ohms = year_exposures(duties[0], i.pack, (law,))[law.law_id].sum(axis=0)
+        return duties[0], stacked, outside, ohms
 
 
 def run_policies(inputs: VehicleInputs) -> tuple[PolicyYear, ...]:
@@ -50,8 +54,8 @@ def run_policies(inputs: VehicleInputs) -> tuple[PolicyYear, ...]:
             dispatch(inputs.year, policy, inputs.charger, inputs.tariff, inputs.pack, level) for level in LEVELS
         )
         full[policy.policy_id] = done[0]
-        duty, exposures, outside = cache.of(done)
-        out.append(_policy_year(inputs, policy, done[0], duty, exposures, outside, full))
+        duty, exposures, outside, ohms = cache.of(done)
+        out.append(replace(_policy_year(inputs, policy, done[0], duty, exposures, outside, full), resistance_z=ohms))
     return tuple(out)
 
 

@@ -27,6 +27,7 @@ from models.ensemble import Worlds
 from models.laws.base import Law
 from models.parameters import entry
 from models.resale import RecommendationTerms, ResaleWorlds, recommendation_terms, resale_worlds
+from models.resistance_growth import ResistanceHistory
 from models.warranty import MeasuringError, Window, contract_of, measuring_error, schedule_months, windows
 
 SCENARIO_CONTRACT = "common_oem_70_virtual_km"
@@ -121,6 +122,7 @@ class Past:
     shrinkage: float | None
     residual_note: str
     logged_days: float
+    resistance: ResistanceHistory | None = None
 
     @property
     def standing(self) -> str:
@@ -180,6 +182,7 @@ class PolicyYear:
     c_rate_p95: float
     exposures: dict[str, FloatArray]
     outside_frac: dict[str, float]
+    resistance_z: FloatArray | None = None  # exposures of the law of resistance in a year, at full capacity
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from models.resale import Option
 from models.warranty import Distance
 from pipelines.steps import decide_cover as cover
 from pipelines.steps.decide_policies import run_policies
+from pipelines.steps.decide_resistance import resistance_rows
 from pipelines.steps.decide_twin import twin_exposures
 from pipelines.steps.decide_types import Candidate, PolicySums, PolicyYear, VehicleInputs, VehicleResult
 
@@ -87,6 +88,7 @@ def compute_vehicle(inputs: VehicleInputs) -> VehicleResult:
             "out_virtual_km": [r for y in years for r in cover.virtual_km_rows(inputs, y, distance)],
             "out_value": value_rows,
             "out_policy": _policy_rows(inputs, years, recommended, reason),
+            "out_resistance": resistance_rows(inputs, years),
         },
         claims=claims,
         above=cover.compliance(inputs, fan, years, distance),

@@ -11,6 +11,7 @@ from models.domain import Duty, Pack, Readings, Use, Vehicle
 from models.duty import MEASURED, Steps, build_duty, session_ah
 from models.life import Life
 from models.odometer import Odometer
+from models.resistance_growth import ResistanceHistory
 from models.sessions import KINDS, US_PER_DAY, Finding, Session
 from warehouse.store import Warehouse
 
@@ -19,6 +20,7 @@ TABLES = {
     "core_session": "",
     "core_duty_step": "",
     "core_capacity_reading": "",
+    "core_resistance_reading": "",
     "core_odometer": "",
     "out_quality": "",
 }
@@ -41,6 +43,7 @@ def rows_of(
         "core_session": _session_rows(vid, life.sessions, flags),
         "core_duty_step": _step_rows(vid, life.steps),
         "core_capacity_reading": _reading_rows(vehicle, life),
+        "core_resistance_reading": _resistance_rows(vehicle, life),
         "core_odometer": _odometer_rows(vid, km),
         "out_quality": pl.DataFrame(
             {
@@ -54,6 +57,24 @@ def rows_of(
             }
         ),
     }
+
+
+def _resistance_rows(vehicle: Vehicle, life: Life) -> pl.DataFrame:
+    start = int(np.datetime64(vehicle.in_service_date, "us").astype(np.int64))
+    found = life.resistance
+    return pl.DataFrame(
+        {
+            "vehicle_id": pl.Series([vehicle.vehicle_id] * len(found), dtype=pl.String),
+            "time_utc": _times([r.time_us for r in found]),
+            "days_in_service": pl.Series([(r.time_us - start) / US_PER_DAY for r in found], dtype=pl.Float64),
+            "resistance_ohm": pl.Series([r.resistance_ohm for r in found], dtype=pl.Float64),
+            "sigma_ohm": pl.Series([r.sigma_ohm for r in found], dtype=pl.Float64),
+            "shared_sigma_frac": pl.Series([r.shared_sigma_frac for r in found], dtype=pl.Float64),
+            "temp_c": pl.Series([r.temp_c for r in found], dtype=pl.Float64),
+            "step_s": pl.Series([r.step_s for r in found], dtype=pl.Float64),
+            "steps": pl.Series([r.steps for r in found], dtype=pl.Int64),
+        }
+    )
 
 
 def _odometer_rows(vid: str, km: list[Odometer]) -> pl.DataFrame:
@@ -234,3 +255,13 @@ def load_readings(wh: Warehouse, vehicle: Vehicle) -> Readings:
     )
     names = ("days_in_service", "soh_frac", "sigma_frac", "shared_sigma_frac", "bms_reported")
     return Readings(*(frame.get_column(n).to_numpy() for n in names))
+
+
+def load_resistance(wh: Warehouse, vehicle_id: str, days: float) -> ResistanceHistory:
+    """Readings of resistance of a vehicle up to an age in days, in time order; empty where its log gives none."""
+    frame = wh.read(
+        "SELECT days_in_service / 365.25 AS years, resistance_ohm, sigma_ohm FROM core_resistance_reading"
+        " WHERE vehicle_id = ? AND days_in_service BETWEEN 0 AND ? ORDER BY time_utc",
+        [vehicle_id, days],
+    )
+    return ResistanceHistory(*(frame.get_column(n).to_numpy() for n in ("years", "resistance_ohm", "sigma_ohm")))
