@@ -39,6 +39,8 @@ def test_growth_of_a_simulated_car_is_found() -> None:
         pack = pack_of_car(car)
         frame = log_of(car, run, sensors, fleet.seed).samples.unique("time_utc", keep="first").sort("time_utc")
         frame = frame.rename({"session": "session_ref"}).with_columns(soc_frac=pl.col("soc_pct") / 100)
+        missing = {c: pl.lit(None, pl.Float64) for c in Samples.CHANNELS if c not in frame.columns}
+        frame = frame.with_columns(logger=pl.lit(None, pl.String), **missing)
         samples, runs, _ = prepare(samples_of(frame), pack, rules(None))
         found = resistance_readings(samples, runs, pack)
         assert len(found) >= 8
