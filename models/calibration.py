@@ -108,8 +108,9 @@ def fit_speed(law: SeiLaw, duty: Duty, pack: Pack, fade_frac: dict[int, float]) 
     target = np.array([fade_frac[int(y)] for y in years])
     shift = np.zeros(len(law.multiplier_names))
     if "kinetic" in law.multiplier_names:
-        new = int(np.flatnonzero(law.fullness == 1.0)[0])
-        growth = law.exposures(duty, pack).sum(axis=0)[new * law.nodes.size : (new + 1) * law.nodes.size]
+        new = int(np.flatnonzero(law.fullness[law.coarse] == 1.0)[0])
+        at = law.fullness.size + new * law.nodes.size
+        growth = law.exposures(duty, pack).sum(axis=0)[at : at + law.nodes.size]
         slope = (1 / growth[4] - 1 / growth[2]) / (law.nodes[4] - law.nodes[2])
         shift[law.multiplier_names.index("diffusion")] = np.log(
             FILM_BALANCE_FRAC * slope / (1 / growth[2] - slope * law.nodes[2])

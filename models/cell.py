@@ -1,7 +1,6 @@
-"""The only door to PyBaMM: parameter sets with provenance, tables for the kernel, reference simulation, conformance.
+"""The only door to PyBaMM: parameter sets with provenance, tables for the kernel (`cell_reference` simulates).
 
-PyBaMM is imported inside functions, so that nothing else pays for it. SI units live here only; the sign of PyBaMM's
-current (positive when discharging) is turned here.
+PyBaMM is imported inside functions, so that nothing else pays for it. SI units live here and there only.
 """
 
 from __future__ import annotations
@@ -14,15 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from models.domain import Duty, FloatArray, IntArray, Pack
-from models.laws.esoh import EDGE, EsohTables, window
-from models.laws.sei import SeiTables, parameters_id, tables
-from models.laws.sei_kernel import FARADAY, GAS, KELVIN, SeiConstants
-from models.laws.sei_steps import Steps, balanced_current, segments_of, steps_of
+from models.domain import FloatArray
+from models.laws.esoh import EDGE, EsohTables
+from models.laws.sei import SeiTables, parameters_id
+from models.laws.sei_kernel import FARADAY, GAS, SeiConstants
 from models.parameters import Entry, entry
 
-RTOL, ATOL = 1e-6, 1e-9
-RAMP_SECONDS = 10.0
 TABLE_POINTS = 10_001
 _OPTIONS = {"sei_ec": "ec reaction limited", "sei_interstitial": "interstitial-diffusion limited"}
 # laws.toml -> PyBaMM's names
@@ -39,16 +35,6 @@ _NAMES = {
     "interstitial_diffusivity_m2_per_s": "SEI lithium interstitial diffusivity [m2.s-1]",
     "interstitial_mol_per_m3": "Lithium interstitial reference concentration [mol.m-3]",
 }
-_OUTPUTS = (
-    "X-averaged negative SEI thickness [m]",
-    "X-averaged negative electrode active material volume fraction",
-    "Total lithium in particles [mol]",
-    "R-averaged negative particle concentration [mol.m-3]",
-)
-
-
-class ReferenceUnsolved(RuntimeError):
-    """PyBaMM's solver gave up on a duty; the message says which."""
 
 
 def _pybamm() -> Any:
@@ -237,135 +223,3 @@ def sei_tables(cell_id: str, law_id: str, home: Path | None = None) -> SeiTables
     if not np.any(entropic):
         entropic = np.zeros(1)
     return SeiTables(constants, esoh, entropic, j_cold)
-
-
-def _profile(hours: FloatArray, current_a: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Breakpoints [s] and currents [A] of piecewise constant steps joined by short ramps."""
-    ends = np.cumsum(hours) * 3600.0
-    change = np.flatnonzero(np.diff(current_a) != 0.0)
-    t = np.empty(2 * change.size + 2)
-    i = np.empty(2 * change.size + 2)
-    t[0], i[0] = 0.0, current_a[0]
-    t[1:-1:2], i[1:-1:2] = ends[change], current_a[change]
-    t[2:-1:2], i[2:-1:2] = ends[change] + RAMP_SECONDS, current_a[change + 1]
-    t[-1], i[-1] = ends[-1], current_a[-1]
-    return t, i
-
-
-def reference_segment(
-    cell_id: str,
-    law_id: str,
-    hours: FloatArray,
-    c_rate: FloatArray,
-    temp_c: FloatArray,
-    soc: float,
-    state: FloatArray,
-    tables: SeiTables,
-    home: Path | None = None,
-) -> FloatArray:
-    """PyBaMM's single-particle model between two anchors: one IDAKLU solve.
-
-    Parameters
-    ----------
-    hours, c_rate, temp_c
-        Steps of constant current over capacity as new, positive charging, shape (m,). [h], [1/h], [°C]
-    soc
-        Cell state of charge at the start. [1]
-    state
-        Film, anode loss, trapped lithium as in `models.laws.sei.SeiTables`, shape (3,).
-
-    Returns
-    -------
-    ndarray
-        State at the end (trapped lithium = lithium that left the particles less what the film holds), shape (3,).
-
-    Raises
-    ------
-    ReferenceUnsolved
-        The solver gave up.
-    """
-    pybamm = _pybamm()
-    k = tables.constants
-    p = parameter_values(cell_id, law_id, home)
-    film, wear, trapped = (float(v) for v in state)
-    lithium_loss = film - k.film_start_frac + trapped
-    w = window(tables.esoh, lithium_loss, wear, k.cathode_wear_ratio * wear)
-    fresh = float(p["Negative electrode active material volume fraction"])
-    p.update(
-        {
-            "Negative electrode active material volume fraction": fresh * (1.0 - wear),
-            "Positive electrode active material volume fraction": float(
-                p["Positive electrode active material volume fraction"]
-            )
-            * (1.0 - k.cathode_wear_ratio * wear),
-            "Initial SEI thickness [m]": film / (1.0 - wear) * k.film_unit_m,
-            "Initial concentration in negative electrode [mol.m-3]": (w.anode_0 + soc * (w.anode_100 - w.anode_0))
-            * k.c_max_mol_m3,
-            "Initial concentration in positive electrode [mol.m-3]": (w.cathode_0 + soc * (w.cathode_100 - w.cathode_0))
-            * float(p["Maximum concentration in positive electrode [mol.m-3]"]),
-        }
-    )
-    t, current = _profile(hours, -c_rate * k.capacity_ah)
-    ends = np.cumsum(hours) * 3600.0
-    warm = np.concatenate([[temp_c[0]], temp_c, [temp_c[-1]]]) + KELVIN
-    at = np.concatenate([[0.0], ends - 1800.0 * hours, [ends[-1]]])
-    p["Current function [A]"] = pybamm.Interpolant(t, current, pybamm.t, interpolator="linear")
-    p["Ambient temperature [K]"] = lambda y, z, t: pybamm.Interpolant(at, warm, t)
-    p["Initial temperature [K]"] = float(warm[0])
-    model = pybamm.lithium_ion.SPM(options(law_id))
-    model.events = []
-    solver = pybamm.IDAKLUSolver(
-        rtol=RTOL, atol=ATOL, output_variables=list(_OUTPUTS), options={"max_num_steps": 10**7}
-    )
-    try:
-        solution = pybamm.Simulation(model, parameter_values=p, solver=solver).solve(t)
-    except pybamm.SolverError as e:
-        raise ReferenceUnsolved(
-            f"PyBaMM could not solve {cell_id} with {law_id} over {ends[-1] / 86400:.0f} days from SOC {soc:.2f}: {e}"
-        ) from e
-    thick, material, lithium_mol = (float(solution[name].entries[..., -1].ravel()[0]) for name in _OUTPUTS[:3])
-    wear_end = 1.0 - material / fresh
-    film_end = thick * (1.0 - wear_end) / k.film_unit_m
-    gone = 1.0 - lithium_mol * FARADAY / 3600.0 / k.lithium_ah
-    return np.array([film_end, wear_end, gone - (film_end - k.film_start_frac)])
-
-
-def reference_run(
-    cell_id: str,
-    law_id: str,
-    steps: Steps,
-    charge: FloatArray,
-    segments: IntArray,
-    state: FloatArray,
-    tables: SeiTables,
-    home: Path | None = None,
-) -> FloatArray:
-    """PyBaMM along a duty, re-anchored to its SOC at the start of every segment; as `models.laws.sei.kernel_run`."""
-    out = np.empty((len(segments) - 1, 3))
-    now = np.asarray(state, dtype=float)
-    for s in range(len(segments) - 1):
-        a, b = int(segments[s]), int(segments[s + 1])
-        now = reference_segment(
-            cell_id,
-            law_id,
-            steps.hours[a:b],
-            charge[a:b],
-            steps.temp_c[a:b],
-            float(steps.soc_start[a]),
-            now,
-            tables,
-            home,
-        )
-        out[s] = now
-    return out
-
-
-def reference_simulation(
-    duty: Duty, pack: Pack, law_id: str, start: FloatArray | None = None, home: Path | None = None
-) -> FloatArray:
-    """PyBaMM's states along a duty of a pack's cell (see `reference_run`), one at the end of each segment, (s, 3)."""
-    t = tables(pack.cell_id, law_id, home)
-    state = t.new_state if start is None else start
-    steps = steps_of(duty, pack)
-    charge = balanced_current(steps, t.capacity_frac(state))
-    return reference_run(pack.cell_id, law_id, steps, charge, segments_of(steps), state, t, home)

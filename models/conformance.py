@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from models.cell import reference_run
+from models.cell_reference import reference_run
 from models.domain import Duty, FloatArray, Pack
 from models.laws.esoh import lithium_loss_for
 from models.laws.sei import SeiLaw, kernel_run

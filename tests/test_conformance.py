@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.calibration import typical_duty
-from models.cell import ReferenceUnsolved, parameter_values, reference_simulation
+from models.cell import parameter_values
+from models.cell_reference import ReferenceUnsolved, reference_simulation
 from models.conformance import Traits, conformance, conformance_sample, cut_days, start_state, traits
 from models.domain import Pack
 from models.laws import sei

@@ -9,7 +9,7 @@ from models.cell import electrode_tables, parameter_values, pybamm_module
 from models.laws.esoh import EsohTables, capacity_frac, lithium_loss_for, ocv_curve, ocv_table, window
 from models.parameters import ParameterError, load
 
-CELLS = ("nmc811_lgm50", "lfp_prada2013", "leaf_40kwh")
+CELLS = ("nmc811_lgm50", "lfp_prada2013", "leaf_40kwh", "nmc811_chen2020", "nmc532_mohtat2020", "lco_ai2020")
 
 
 @pytest.fixture(scope="module")

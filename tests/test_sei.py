@@ -18,6 +18,8 @@ from models.laws.sei_kernel import SUBSTEP_SOC, substeps
 from models.laws.sei_project import balance_at, balance_grid
 from models.laws.sei_steps import Steps, balanced_current, segments_of, steps_of
 from models.parameters import ParameterError
+from models.ten_years import daily_path, drift, kernel_path
+from models.v2h_year import v2h_duty, v2h_pack
 
 ONE = np.array([1.0])
 
@@ -96,9 +98,10 @@ def test_exposures_of_days_add_up(law: SeiLaw, pack: Pack) -> None:
 
 
 def test_thinner_films_grow_faster(law: SeiLaw, pack: Pack, duty: Duty) -> None:
-    growth = law.exposures(duty, pack)[:, : law.fullness.size * law.nodes.size]
-    by_node = growth.reshape(-1, law.fullness.size, law.nodes.size)
+    e, n_w, n_c = law.exposures(duty, pack), law.fullness.size, law.coarse.size
+    by_node = e[:, n_w : n_w + n_c * law.nodes.size].reshape(-1, n_c, law.nodes.size)
     assert np.all(np.diff(by_node, axis=2) < 0)
+    np.testing.assert_allclose(by_node[:, :, law.middle], e[:, law.coarse], rtol=1e-12)
 
 
 def test_resume_equals_one_shot(law: SeiLaw, pack: Pack, duty: Duty) -> None:
@@ -201,30 +204,47 @@ def test_levels_are_interpolated_between(law: SeiLaw, pack: Pack) -> None:
     assert fade[2] < fade[1] < fade[0]
 
 
-@pytest.mark.parametrize(
-    ("cell_id", "allowed_pp"), [("nmc811_lgm50", 0.03), ("leaf_40kwh", 0.005), ("lfp_prada2013", 0.005)]
-)
-def test_capacity_grid_is_fine_enough(cell_id: str, allowed_pp: float) -> None:
-    """Interpolated capacity against bisection; the LG M50 set has a measured, noisy anode curve, hence 0.03 pp."""
+@pytest.mark.parametrize("cell_id", ["nmc811_lgm50", "nmc532_mohtat2020", "lco_ai2020", "lfp_prada2013"])
+def test_capacity_grid_is_fine_enough(cell_id: str) -> None:
+    """Interpolated capacity against bisection, also far below 70 %, where measured anode curves bring kinks."""
     law = SeiLaw(cell_id, "sei_ec")
     t, k = law.tables, law.tables.constants
     rng = np.random.default_rng(3)
-    lithium, anode = rng.uniform(0, 0.4, 2000), rng.uniform(0, 0.2, 2000)
-    grid = balance_grid(
-        t.esoh.lithium_ah,
-        t.esoh.anode_ah,
-        t.esoh.cathode_ah,
-        k.cathode_wear_ratio,
-        t.esoh.voltage_min_v,
-        t.esoh.voltage_max_v,
-        t.esoh.anode_ocp_v,
-        t.esoh.cathode_ocp_v,
-    )
-    mine = np.array([balance_at(grid, q, a)[0] for q, a in zip(lithium, anode, strict=True)]) / k.capacity_ah
+    lithium, anode = rng.uniform(0, 0.45, 3000), rng.uniform(0, 0.2, 3000)
+    sizes = (t.esoh.lithium_ah, t.esoh.anode_ah, t.esoh.cathode_ah, k.cathode_wear_ratio)
+    limits = (t.esoh.voltage_min_v, t.esoh.voltage_max_v, t.esoh.anode_ocp_v, t.esoh.cathode_ocp_v)
+    grid, slope = balance_grid(*sizes, *limits)
+    mine = np.array([balance_at(grid, slope, q, a)[0] for q, a in zip(lithium, anode, strict=True)]) / k.capacity_ah
     exact = capacity_frac(lithium, anode, k.cathode_wear_ratio * anode, t.esoh)
     error_pp = 100 * np.abs(mine - exact)
-    assert np.quantile(error_pp, 0.99) < allowed_pp
-    assert np.max(error_pp) < 0.15
+    assert np.min(exact) < 0.55
+    assert np.quantile(error_pp, 0.99) < 0.01
+    assert np.max(error_pp) < 0.06
+    assert np.max(error_pp[anode < 0.06]) < 0.03
+
+
+def _lithium_error(cell_id: str, law_id: str) -> float:
+    """Lithium lost in ten years by daily exposures against 16 or more sub-steps a day, relative."""
+    law, pack = SeiLaw(cell_id, law_id), v2h_pack(cell_id)
+    duty = v2h_duty(pack, step_minutes=90)
+    start = law.tables.new_state
+    exact = kernel_path(law, duty, pack, start, 10, anchor_days=1.0)
+    cap, lithium, _ = daily_path(law, duty, pack, start, 10)
+    return drift(law, start, exact.states, cap, lithium).lithium_error_frac
+
+
+@pytest.mark.parametrize("law_id", sei.LAW_IDS)
+@pytest.mark.parametrize("cell_id", ["nmc811_lgm50", "lfp_prada2013"])
+def test_daily_exposures_lose_the_lithium_of_sixteen_substeps(cell_id: str, law_id: str) -> None:
+    """Ten years of V2H, wear included, from new: within 0.1 % of the lithium lost."""
+    assert abs(_lithium_error(cell_id, law_id)) < 1e-3
+
+
+def test_too_few_windows_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The measure above tells a coarse law from a fine one."""
+    monkeypatch.setitem(sei.FULLNESS, "sei_interstitial", np.array([0.5, 0.8, 1.0, 1.1]))
+    monkeypatch.setitem(sei.COARSE, "sei_interstitial", np.arange(4))
+    assert abs(_lithium_error("nmc811_lgm50", "sei_interstitial")) > 1e-3
 
 
 def test_wrong_shapes_are_named(law: SeiLaw) -> None:
@@ -264,7 +284,7 @@ def test_substeps_keep_time_soc_and_throughput(rows: list[tuple[float, float, fl
         assert np.sum((np.abs(rate) * hours)[step == i]) == pytest.approx(throughput[i], abs=1e-9)
 
 
-@pytest.mark.parametrize("cell_id", ["nmc811_lgm50", "leaf_40kwh", "lfp_prada2013"])
+@pytest.mark.parametrize("cell_id", ["nmc811_lgm50", "leaf_40kwh", "lfp_prada2013", "nmc811_chen2020", "lco_ai2020"])
 def test_stated_speeds_are_the_calibrated_ones(cell_id: str) -> None:
     """Repeats the fit that laws.toml states: factors of one, and a plausible first ten years."""
     pack = pack_of_cell(cell_id)

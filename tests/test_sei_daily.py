@@ -19,18 +19,22 @@ def plain(law: SeiLaw, soc: FloatArray, temp_c: FloatArray, current_c: FloatArra
     t = law.tables
     k, ocp, warm, exchange = t.constants, t.esoh.anode_ocp_v, t.entropic_v_per_k, t.exchange_a_m2
     windows = _cached_windows(law.cell_id, law.law_id, law.home, law.version)[0]
-    n_w, n_t = len(windows), law.nodes.size
-    out = np.zeros((-(-temp_c.size // per_day), n_w * n_t + 1 + n_w))
+    n_w, n_t, n_c = len(windows), law.nodes.size, law.coarse.size
+    cycles_at = n_w + n_c * n_t
+    out = np.zeros((-(-temp_c.size // per_day), cycles_at + 1 + n_c))
     anode, cathode = k.anode_ah / k.lithium_ah, k.cathode_wear_ratio * k.cathode_ah / k.lithium_ah
     for h, rate, temp, s_0, s_1, step in zip(*substeps(soc, temp_c, current_c, 24 / per_day), strict=True):
         row, mid = out[int(step) // per_day], 0.5 * (s_0 + s_1)
         terms = step_terms(rate if abs(rate) > 1e-5 else 0.0, temp + KELVIN, 1.0, k)
-        row[n_w * n_t] += 0.5 * abs(rate) * h
+        row[cycles_at] += 0.5 * abs(rate) * h
         for w, (x_0, x_1, y_0, y_1) in enumerate(windows):
             x, y = x_0 + mid * (x_1 - x_0), y_0 + mid * (y_1 - y_0)
             a, b = growth_terms(anode_potential(x, terms, ocp, warm, exchange), terms, k.film_potential_v)
-            row[w * n_t : (w + 1) * n_t] += h * np.exp(-terms[5] * law.nodes) / (a + b * law.nodes)
-            row[n_w * n_t + 1 + w] += 0.5 * abs(rate) * h * (anode * x + cathode * y)
+            growth = h * np.exp(-terms[5] * law.nodes) / (a + b * law.nodes)
+            row[w] += growth[law.middle]
+            for c in np.flatnonzero(law.coarse == w):
+                row[n_w + c * n_t : n_w + (c + 1) * n_t] += growth
+                row[cycles_at + 1 + c] += 0.5 * abs(rate) * h * (anode * x + cathode * y)
     return out
 
 
@@ -47,7 +51,7 @@ def test_the_fast_kernel_is_the_plain_sum(law: SeiLaw, seed: int, swing_k: float
     t = law.tables
     windows = _cached_windows(law.cell_id, law.law_id, law.home, law.version)[0]
     fast = daily_growth(
-        soc, temp_c, current, 1.0, 24, windows, law.nodes, t.constants, t.esoh.anode_ocp_v, t.entropic_v_per_k,
-        t.exchange_a_m2,
+        soc, temp_c, current, 1.0, 24, windows, law.coarse, law.nodes, law.middle, t.constants, t.esoh.anode_ocp_v,
+        t.entropic_v_per_k, t.exchange_a_m2,
     )  # fmt: skip
     np.testing.assert_allclose(fast, plain(law, soc, temp_c, current, 24), rtol=2e-8)

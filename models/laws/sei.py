@@ -32,18 +32,22 @@ from models.laws.sei_steps import Steps
 from models.parameters import Entry, entry, load
 
 LAW_IDS = ("sei_ec", "sei_interstitial")
-VERSION = 1
+VERSION = 2
 NODES = {
     "sei_ec": np.array([4e-4, 4e-3, 0.015, 0.04, 0.09, 0.17, 0.32, 0.65]),
-    "sei_interstitial": np.array([4e-4, 0.05, 0.17, 0.5]),  # 1/G is all but proportional to the thickness
+    "sei_interstitial": np.array([4e-4, 0.03, 0.1, 0.25, 0.6]),  # 1/G is all but proportional to the thickness
 }
 """Film thicknesses at which growth is stored, in units of the film that would hold all cyclable lithium. [1]"""
+MIDDLE = {"sei_ec": 3, "sei_interstitial": 2}
+"""Node at which every window has its growth; the others have them at the coarse windows only."""
 FULLNESS = {
-    "sei_ec": np.array([0.55, 0.68, 0.78, 0.86, 0.93, 1.0, 1.08]),
+    "sei_ec": np.concatenate([[0.5, 0.6, 0.67], np.linspace(0.73, 1.0, 8), [1.06, 1.1]]),
     # steep in the anode's potential: follows the steps of the graphite's curve
-    "sei_interstitial": np.array([0.55, 0.66, 0.73, 0.78, 0.82, 0.86, 0.895, 0.925, 0.955, 0.98, 1.0, 1.04, 1.1]),
+    "sei_interstitial": np.concatenate([[0.5, 0.58, 0.64], np.linspace(0.69, 1.0, 20), [1.03, 1.06, 1.1]]),
 }
 """Windows at which growth is stored: full anode's stoichiometry over that of the new cell. [1]"""
+COARSE = {"sei_ec": np.array([0, 2, 6, 10, 12]), "sei_interstitial": np.array([0, 3, 9, 16, 22, 25])}
+"""Windows that have all nodes: how growth depends on thickness changes little from window to window."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,10 +123,11 @@ class SeiLaw:
         self.cell_id = cell_id
         self._law_id = law_id
         self.home = home
-        self.nodes, self.fullness = NODES[law_id], FULLNESS[law_id]
+        self.nodes, self.fullness, self.coarse = NODES[law_id], FULLNESS[law_id], COARSE[law_id]
+        self.middle = MIDDLE[law_id]
         self.cell: Entry = entry("cells", cell_id, home)
         self.parameters: Entry = entry("laws", parameters_id(law_id, self.cell.text("parameter_set")), home)
-        grid = f"{self.nodes.tolist()} {self.fullness.tolist()}"
+        grid = f"{self.nodes.tolist()} {self.fullness.tolist()} {self.coarse.tolist()} {self.middle}"
         body = f"{self.cell['parameter_set'].value} {self.parameters.sha256} {grid}"
         self._version = f"{VERSION}.{hashlib.sha256(body.encode()).hexdigest()[:12]}"
 
@@ -145,8 +150,9 @@ class SeiLaw:
 
     @property
     def exposure_names(self) -> tuple[str, ...]:
-        growth = tuple(f"growth_w{w}_t{t}" for w in range(self.fullness.size) for t in range(self.nodes.size))
-        return (*growth, "full_cycles", *(f"trapped_w{w}" for w in range(self.fullness.size)))
+        fine = tuple(f"growth_w{w}" for w in range(self.fullness.size))
+        growth = tuple(f"growth_w{w}_t{t}" for w in self.coarse for t in range(self.nodes.size))
+        return (*fine, *growth, "full_cycles", *(f"trapped_w{w}" for w in self.coarse))
 
     @property
     def multiplier_names(self) -> tuple[str, ...]:
@@ -176,7 +182,9 @@ class SeiLaw:
             duty.step_hours,
             24 * 60 // duty.step_minutes,
             _cached_windows(self.cell_id, self._law_id, self.home, self._version)[0],
+            self.coarse,
             self.nodes,
+            self.middle,
             t.constants,
             t.esoh.anode_ocp_v,
             t.entropic_v_per_k,
@@ -204,26 +212,32 @@ class SeiLaw:
             raise ValueError(f"{self._law_id}: exposures need shape (levels, periods, {len(self.exposure_names)}).")
         if m.shape[1] != len(names):
             raise ValueError(f"{self._law_id}: log_multipliers need shape (draws, {len(names)}), got {m.shape}.")
-        t, n_w, n_t = self.tables, self.fullness.size, self.nodes.size
-        growth = e[:, :, : n_w * n_t].reshape(e.shape[0], e.shape[1], n_w, n_t).transpose(1, 0, 2, 3)
-        slowness = np.ascontiguousarray(1.0 / np.maximum(growth, 1e-30))
+        t = self.tables
+        fine, rest = self._slowness(e)
+        at = self.exposure_names.index("full_cycles")
         diffusion = m[:, names.index("diffusion")].copy()
         kinetic = m[:, names.index("kinetic")].copy() if "kinetic" in names else diffusion
         draws, periods = m.shape[0], e.shape[1]
         new = np.tile(t.new_state, (draws, 1))
         now = new if state is None else np.array(np.broadcast_to(state, (draws, 3)), dtype=float)
         capacity, lithium, anode = (np.empty((periods, draws)) for _ in range(3))
+        levels = _cached_windows(self.cell_id, self._law_id, self.home, self._version)[1]
+        grid, slope = _cached_grid(self.cell_id, self._law_id, self.home, self._version)
         project_draws(
-            slowness,
-            np.ascontiguousarray(e[:, :, n_w * n_t].T),
-            np.ascontiguousarray(e[:, :, n_w * n_t + 1 :].transpose(1, 0, 2)),
+            fine,
+            rest,
+            t.constants.interstitial,
+            np.ascontiguousarray(e[:, :, at].T),
+            np.ascontiguousarray(e[:, :, at + 1 :].transpose(1, 0, 2)),
             -np.asarray(level_capacity_frac, dtype=float),
-            _cached_windows(self.cell_id, self._law_id, self.home, self._version)[1],
+            levels,
+            levels[self.coarse],
             self.nodes,
             kinetic,
             diffusion,
             m[:, names.index("wear")] * t.constants.wear_per_cycle_frac,
-            _cached_grid(self.cell_id, self._law_id, self.home, self._version),
+            grid,
+            slope,
             t.constants.capacity_ah,
             t.constants.film_start_frac,
             now,
@@ -232,6 +246,19 @@ class SeiLaw:
             anode,
         )
         return Projection(np.ascontiguousarray(capacity.T), now, {"lithium": lithium.T, "anode": anode.T})
+
+    def _slowness(self, e: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """1/G at the middle node, (periods, levels, w), and what makes of it 1/G at all nodes, (periods, t, levels, c).
+
+        1/G at two nodes differs by a factor for interstitials (it is all but proportional to the thickness), by a
+        summand where kinetics and diffusion are in series.
+        """
+        n_w, n_c, n_t = self.fullness.size, self.coarse.size, self.nodes.size
+        slow = 1.0 / np.maximum(e[:, :, : n_w + n_c * n_t], 1e-30)
+        nodes = slow[:, :, n_w:].reshape(*e.shape[:2], n_c, n_t).transpose(1, 3, 0, 2)
+        middle = nodes[:, self.middle : self.middle + 1]
+        rest = nodes / middle if self._law_id == "sei_interstitial" else nodes - middle
+        return np.ascontiguousarray(slow[:, :, :n_w].transpose(1, 0, 2)), np.ascontiguousarray(rest)
 
     def range_check(self, duty: Duty, pack: Pack) -> RangeCheck:
         """Share of steps outside the range stated in ``laws.toml`` (``low`` and ``high`` of the ``valid_`` entries)."""
@@ -254,7 +281,7 @@ def _cached_windows(cell_id: str, law_id: str, home: Path | None, version: str) 
 
 
 @lru_cache(maxsize=32)
-def _cached_grid(cell_id: str, law_id: str, home: Path | None, version: str) -> FloatArray:
+def _cached_grid(cell_id: str, law_id: str, home: Path | None, version: str) -> tuple[FloatArray, float]:
     t = tables(cell_id, law_id, home, version)
     return balance_grid(
         t.esoh.lithium_ah,

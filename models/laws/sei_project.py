@@ -13,12 +13,39 @@ import numpy as np
 from numba import njit
 
 from models.domain import FloatArray
-from models.laws.esoh import anode_window
+from models.laws.esoh import anode_window, table_at
 
-GRID_LITHIUM = 0.001
-GRID_ANODE = 0.0025
+GRID_LITHIUM = 0.0005
+GRID_ANODE = 0.005
 LITHIUM_MAX = 0.70
 ANODE_MAX = 0.40
+KINK_STOICHIOMETRY = 0.7
+"""Of the full anode: capacity kinks where a step of a measured anode curve meets the upper voltage limit. [1]"""
+
+
+@njit(cache=True, nogil=True)
+def kink_slope(
+    lithium_ah: float,
+    anode_ah: float,
+    cathode_ah: float,
+    cathode_ratio: float,
+    v_max: float,
+    ocp_n: FloatArray,
+    ocp_p: FloatArray,
+) -> float:
+    """Lithium loss per anode loss along which the full anode keeps `KINK_STOICHIOMETRY`: where kinks of capacity run.
+
+    With the full cell's stoichiometries x and y fixed, lithium = x anode + y cathode is linear in the anode's loss.
+    """
+    goal = v_max + table_at(ocp_n, KINK_STOICHIOMETRY)
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        y = 0.5 * (low + high)
+        if table_at(ocp_p, y) > goal:
+            low = y
+        else:
+            high = y
+    return (KINK_STOICHIOMETRY * anode_ah + cathode_ratio * 0.5 * (low + high) * cathode_ah) / lithium_ah
 
 
 @njit(cache=True, nogil=True)
@@ -31,33 +58,39 @@ def balance_grid(
     v_max: float,
     ocp_n: FloatArray,
     ocp_p: FloatArray,
-) -> FloatArray:
+) -> tuple[FloatArray, float]:
     """Capacity [A.h] and full anode's stoichiometry over lithium loss and anode loss.
+
+    Lithium is counted less `kink_slope` times the anode's loss: the kinks that measured anode curves bring then run
+    along the grid's lines instead of across them.
 
     Returns
     -------
-    ndarray
-        Shape (lithium, anode, 2) on grids of `GRID_LITHIUM` and `GRID_ANODE`.
+    tuple of ndarray and float
+        Shape (lithium, anode, 2) on grids of `GRID_LITHIUM` and `GRID_ANODE`, and the slope.
     """
-    n_q, n_a = int(LITHIUM_MAX / GRID_LITHIUM + 0.5) + 1, int(ANODE_MAX / GRID_ANODE + 0.5) + 1
+    slope = kink_slope(lithium_ah, anode_ah, cathode_ah, cathode_ratio, v_max, ocp_n, ocp_p)
+    n_q = int((LITHIUM_MAX + slope * ANODE_MAX) / GRID_LITHIUM + 0.5) + 1
+    n_a = int(ANODE_MAX / GRID_ANODE + 0.5) + 1
     out = np.empty((n_q, n_a, 2))
     for i in range(n_q):
-        lithium = lithium_ah * (1.0 - i * GRID_LITHIUM)
         for j in range(n_a):
             loss = j * GRID_ANODE
+            lithium = lithium_ah * (1.0 - i * GRID_LITHIUM - slope * (loss - ANODE_MAX))
             anode = anode_ah * (1.0 - loss)
             cathode = cathode_ah * max(1.0 - cathode_ratio * loss, 0.01)
             x_0, x_100 = anode_window(lithium, anode, cathode, v_min, v_max, ocp_n, ocp_p)
             out[i, j, 0] = anode * (x_100 - x_0)
             out[i, j, 1] = x_100
-    return out
+    return out, slope
 
 
 @njit(cache=True, nogil=True)
-def balance_at(grid: FloatArray, lithium: float, anode: float) -> tuple[float, float]:
+def balance_at(grid: FloatArray, slope: float, lithium: float, anode: float) -> tuple[float, float]:
     """Capacity [A.h] and full anode's stoichiometry between the points of a `balance_grid`, clipped to it."""
-    u = min(max(lithium / GRID_LITHIUM, 0.0), grid.shape[0] - 1.000001)
     v = min(max(anode / GRID_ANODE, 0.0), grid.shape[1] - 1.000001)
+    u = (lithium + slope * (ANODE_MAX - min(max(anode, 0.0), ANODE_MAX))) / GRID_LITHIUM
+    u = min(max(u, 0.0), grid.shape[0] - 1.000001)
     i, j = int(u), int(v)
     u, v = u - i, v - j
     a, b, c, d = (1 - u) * (1 - v), (1 - u) * v, u * (1 - v), u * v
@@ -68,39 +101,65 @@ def balance_at(grid: FloatArray, lithium: float, anode: float) -> tuple[float, f
 
 
 @njit(cache=True, nogil=True)
-def _place(values: FloatArray, x: float) -> tuple[int, float]:
-    """Interval of an increasing grid and the share of the way through it, clipped to the grid."""
+def _place(values: FloatArray, x: float, near: int) -> tuple[int, float]:
+    """Interval of an increasing grid and the share of the way through it, clipped to the grid; searched from `near`."""
     n = values.size
     if n == 1 or x <= values[0]:
         return 0, 0.0
-    i = n - 2
+    i = min(near, n - 2)
     while i > 0 and values[i] > x:
         i -= 1
+    while i < n - 2 and values[i + 1] <= x:
+        i += 1
     return i, min((x - values[i]) / (values[i + 1] - values[i]), 1.0)
 
 
 @njit(cache=True, nogil=True)
-def _slowness(block: FloatArray, w: int, fw: float, v: int, fv: float, t: int) -> float:
-    """1/G at node t, between two windows and two capacity levels; block has shape (levels, windows, nodes)."""
-    h = block[v, w, t] + fw * (block[v, w + 1, t] - block[v, w, t])
+def _between(block: FloatArray, w: int, fw: float, v: int, fv: float) -> float:
+    """Value between two windows and two capacity levels; block has shape (levels, windows)."""
+    h = block[v, w] + fw * (block[v, w + 1] - block[v, w])
     if fv > 0.0:
-        other = block[v + 1, w, t] + fw * (block[v + 1, w + 1, t] - block[v + 1, w, t])
+        other = block[v + 1, w] + fw * (block[v + 1, w + 1] - block[v + 1, w])
+        h += fv * (other - h)
+    return h
+
+
+@njit(cache=True, nogil=True)
+def _node(rest: FloatArray, t: int, w: int, fw: float, v: int, fv: float) -> float:
+    """As `_between`, at node t of a block of shape (nodes, levels, coarse windows)."""
+    h = rest[t, v, w] + fw * (rest[t, v, w + 1] - rest[t, v, w])
+    if fv > 0.0:
+        other = rest[t, v + 1, w] + fw * (rest[t, v + 1, w + 1] - rest[t, v + 1, w])
         h += fv * (other - h)
     return h
 
 
 @njit(cache=True, nogil=True)
 def _march(
-    block: FloatArray, nodes: FloatArray, w: int, fw: float, v: int, fv: float, start: float, duration: float
+    fine: float,
+    rest: FloatArray,
+    product: bool,
+    nodes: FloatArray,
+    w: int,
+    fw: float,
+    v: int,
+    fv: float,
+    start: float,
+    duration: float,
 ) -> float:
-    """Thickness after ``∫ H dL = duration`` from a start; straight on beyond the last node."""
+    """Thickness after ``∫ H dL = duration`` from a start; straight on beyond the last node.
+
+    H at a node is `fine` times, or plus, what `rest` (nodes, levels, coarse windows) says between its windows.
+    """
     last = nodes.size - 2
     t = 0
     while t < last and nodes[t + 1] <= start:
         t += 1
     at = start
-    h_0 = _slowness(block, w, fw, v, fv, t)
-    h_1 = _slowness(block, w, fw, v, fv, t + 1)
+    h_0 = _node(rest, t, w, fw, v, fv)
+    h_1 = _node(rest, t + 1, w, fw, v, fv)
+    h_0 = fine * h_0 if product else fine + h_0
+    h_1 = fine * h_1 if product else fine + h_1
     slope = (h_1 - h_0) / (nodes[t + 1] - nodes[t])
     h = h_0 + slope * (at - nodes[t])
     if h < 1e-3 * h_0:  # thinner than the first node by far: never faster than that
@@ -114,7 +173,8 @@ def _march(
                 at = nodes[t + 1]
                 t += 1
                 h = h_1
-                h_1 = _slowness(block, w, fw, v, fv, t + 1)
+                h_1 = _node(rest, t + 1, w, fw, v, fv)
+                h_1 = fine * h_1 if product else fine + h_1
                 slope = (h_1 - h) / (nodes[t + 1] - nodes[t])
                 continue
         return at + 2.0 * left / (h + math.sqrt(max(h * h + 2.0 * slope * left, 1e-12 * h * h)))
@@ -122,16 +182,20 @@ def _march(
 
 @njit(cache=True, nogil=True)
 def project_draws(
-    slowness: FloatArray,
+    fine: FloatArray,
+    rest: FloatArray,
+    product: bool,
     cycles: FloatArray,
     trapping: FloatArray,
     capacity_levels: FloatArray,
     full_levels: FloatArray,
+    coarse_levels: FloatArray,
     nodes: FloatArray,
     kinetic: FloatArray,
     diffusion: FloatArray,
     wear_per_cycle: FloatArray,
     grid: FloatArray,
+    grid_slope: float,
     capacity_new_ah: float,
     film_start: float,
     state: FloatArray,
@@ -143,51 +207,57 @@ def project_draws(
 
     Parameters
     ----------
-    slowness
-        1/G of each period, shape (periods, levels, windows, nodes); infinite time where nothing happened.
+    fine
+        1/G at the middle node of each period, shape (periods, levels, windows); infinite time where nothing happened.
+    rest
+        What makes of it 1/G at every node, shape (periods, nodes, levels, coarse windows): factors or summands.
+    product
+        Whether `rest` are factors.
     cycles, trapping
-        Equivalent full cycles, shape (periods, levels); lithium trapped per unit of wear, (periods, levels, windows).
-    capacity_levels, full_levels
-        Negated capacities of the levels and full anode's stoichiometries of the windows, increasing.
+        Equivalent full cycles, shape (periods, levels); lithium trapped per unit of wear, (periods, levels, coarse).
+    capacity_levels, full_levels, coarse_levels
+        Negated capacities of the levels, full anode's stoichiometries of windows and coarse windows, increasing.
     kinetic, diffusion, wear_per_cycle
         Multipliers and wear of each draw, shape (draws,).
+    grid, grid_slope
+        From `balance_grid`.
     state
         Film thickness on the fresh surface, anode loss, trapped lithium, shape (draws, 3).
     capacity, lithium_out, anode_out
         Of each period, shape (periods, draws).
     """
-    for p in range(slowness.shape[0]):
-        block = slowness[p]
+    w, c, v = full_levels.size - 2, coarse_levels.size - 2, 0
+    for p in range(fine.shape[0]):
+        fine_p, rest_p, trapping_p = fine[p], rest[p], trapping[p]
         for d in range(state.shape[0]):
             film, wear, trapped = state[d, 0], state[d, 1], state[d, 2]
             m_k, m_d = kinetic[d], diffusion[d]
-            now, full = balance_at(grid, film - film_start + trapped, wear)
-            v, fv = _place(capacity_levels, -now / capacity_new_ah)
+            now, full = balance_at(grid, grid_slope, film - film_start + trapped, wear)
+            v, fv = _place(capacity_levels, -now / capacity_new_ah, v)
             cyc = cycles[p, v]
             if fv > 0.0:
                 cyc += fv * (cycles[p, v + 1] - cyc)
             worn = wear_per_cycle[d] * cyc
             grown, caught = 0.0, 0.0
             for sweep in range(2):
-                w, fw = _place(full_levels, full)
+                w, fw = _place(full_levels, full, w)
+                c, fc = _place(coarse_levels, full, c)
                 surface = 1.0 - min(wear + 0.5 * worn, 0.95)
                 thick = film / surface * m_k / m_d
-                end = _march(block, nodes, w, fw, v, fv, thick, m_k * m_k / m_d)
+                middle_h = _between(fine_p, w, fw, v, fv)
+                end = _march(middle_h, rest_p, product, nodes, c, fc, v, fv, thick, m_k * m_k / m_d)
                 grown = (end - thick) * surface * m_d / m_k
-                caught = trapping[p, v, w] + fw * (trapping[p, v, w + 1] - trapping[p, v, w])
-                if fv > 0.0:
-                    other = trapping[p, v + 1, w] + fw * (trapping[p, v + 1, w + 1] - trapping[p, v + 1, w])
-                    caught += fv * (other - caught)
+                caught = _between(trapping_p, c, fc, v, fv)
                 caught *= wear_per_cycle[d]
                 if sweep == 0:
                     middle = film - film_start + trapped + 0.5 * (grown + caught)
-                    _, full = balance_at(grid, middle, wear + 0.5 * worn)
+                    _, full = balance_at(grid, grid_slope, middle, wear + 0.5 * worn)
             film += grown
             wear = min(wear + worn, 0.95)
             trapped += caught
             state[d, 0], state[d, 1], state[d, 2] = film, wear, trapped
             lithium = film - film_start + trapped
-            now, full = balance_at(grid, lithium, wear)
+            now, full = balance_at(grid, grid_slope, lithium, wear)
             capacity[p, d] = now / capacity_new_ah
             lithium_out[p, d] = lithium
             anode_out[p, d] = wear

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from models.cell import ReferenceUnsolved
+from models.cell_reference import ReferenceUnsolved
 from models.conformance import ConformanceResult, conformance, conformance_sample, cut_days
 from models.dispatch import dispatch
 from models.dispatch_duty import duty_of

@@ -1,0 +1,249 @@
+"""The reference: PyBaMM along a duty, from any state of ageing, re-anchored to the duty's state of charge.
+
+A model is built once for a duty and solved from anchor to anchor: what differs between two solves (state of ageing,
+state of charge, where in the duty, how large the cell still is) enters as PyBaMM's input parameters. One IDAKLU solve
+a segment with every breakpoint of the current in ``t_eval``, no events, tight tolerances (else charge drifts by
+per cents). The sign of PyBaMM's current (positive when discharging) is turned here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.cell import options, parameter_values, pybamm_module
+from models.domain import Duty, FloatArray, IntArray, Pack
+from models.laws.esoh import window
+from models.laws.sei import SeiTables, tables
+from models.laws.sei_kernel import FARADAY, KELVIN
+from models.laws.sei_steps import Steps, balanced_current, segments_of, steps_of
+
+RTOL, ATOL = 1e-6, 1e-9
+RAMP_SECONDS = 10.0
+FILM = "X-averaged negative SEI thickness [m]"
+MATERIAL = "X-averaged negative electrode active material volume fraction"
+LITHIUM = "Total lithium in particles [mol]"
+TEMPERATURE = "Volume-averaged cell temperature [K]"
+PLATED = "Loss of lithium to negative lithium plating [mol]"
+ANODE_AT_SEPARATOR = "Negative electrode surface potential difference at separator interface [V]"
+_ANODE_EPS = "Negative electrode active material volume fraction"
+_CATHODE_EPS = "Positive electrode active material volume fraction"
+_ANODE_C = "Initial concentration in negative electrode [mol.m-3]"
+_CATHODE_C = "Initial concentration in positive electrode [mol.m-3]"
+_FILM_START = "Initial SEI thickness [m]"
+_TEMP_START = "Initial temperature [K]"
+
+
+class ReferenceUnsolved(RuntimeError):
+    """PyBaMM's solver gave up on a duty; the message says which."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Which PyBaMM model is solved.
+
+    Parameters
+    ----------
+    model
+        ``SPM``, ``SPMe`` or ``DFN``.
+    lumped_heat
+        Whether the cell warms itself (``steps.temp_c`` is then the air's temperature), else isothermal.
+    plating
+        PyBaMM's option, ``none`` unless plating is compared.
+    compiled
+        Compile the equations (needs a C compiler): four times faster once a model is solved often.
+    """
+
+    model: str = "SPM"
+    lumped_heat: bool = False
+    plating: str = "none"
+    compiled: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """One segment: state at its end, time [h] and asked-for variables at the breakpoints."""
+
+    state: FloatArray
+    hours: FloatArray
+    values: dict[str, FloatArray] = field(default_factory=dict)
+
+
+def _profile(hours: FloatArray, current_a: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Breakpoints [s] and currents [A] of piecewise constant steps joined by short ramps."""
+    ends = np.cumsum(hours) * 3600.0
+    change = np.flatnonzero(np.diff(current_a) != 0.0)
+    t = np.empty(2 * change.size + 2)
+    i = np.empty(2 * change.size + 2)
+    t[0], i[0] = 0.0, current_a[0]
+    t[1:-1:2], i[1:-1:2] = ends[change], current_a[change]
+    t[2:-1:2], i[2:-1:2] = ends[change] + RAMP_SECONDS, current_a[change + 1]
+    t[-1], i[-1] = ends[-1], current_a[-1]
+    return t, i
+
+
+class Reference:
+    """PyBaMM's model of a cell and member on one duty, built once.
+
+    Parameters
+    ----------
+    cell_id, law_id
+        Cell of ``cells.toml`` and ``sei_ec`` or ``sei_interstitial``.
+    steps
+        Steps of constant current (see `models.laws.sei_steps`).
+    c_rate
+        Current of each step over capacity as new, positive charging, shape (m,). [1/h]
+    tables
+        Kernel's tables of the same cell and member.
+    kind
+        Model, heat, plating.
+    outputs
+        Names of further PyBaMM variables to return at the breakpoints.
+    home
+        Where own parameters lie, if any.
+
+    Limits
+    ------
+    Ambient (or, isothermal, cell) temperature is linear between the middles of steps.
+    """
+
+    def __init__(
+        self,
+        cell_id: str,
+        law_id: str,
+        steps: Steps,
+        c_rate: FloatArray,
+        tables: SeiTables,
+        kind: Kind | None = None,
+        outputs: tuple[str, ...] = (),
+        home: Path | None = None,
+    ) -> None:
+        pybamm = pybamm_module()
+        kind = kind or Kind()
+        self._name = f"{cell_id} with {law_id}"
+        self._tables, self._steps = tables, steps
+        self._ends = np.concatenate([[0.0], np.cumsum(steps.hours) * 3600.0])
+        self._outputs = outputs
+        p = parameter_values(cell_id, law_id, home)
+        self._fresh = {name: float(p[name]) for name in (_ANODE_EPS, _CATHODE_EPS)}
+        self._cathode_max = float(p["Maximum concentration in positive electrode [mol.m-3]"])
+        self._breaks, current = _profile(steps.hours, -c_rate * tables.constants.capacity_ah)
+        warm = np.concatenate([[steps.temp_c[0]], steps.temp_c, [steps.temp_c[-1]]]) + KELVIN
+        at = np.concatenate([[0.0], self._ends[1:] - 1800.0 * steps.hours, [self._ends[-1]]])
+        names = (_ANODE_EPS, _CATHODE_EPS, _ANODE_C, _CATHODE_C, _FILM_START, _TEMP_START)
+        p.update(dict.fromkeys(names, "[input]"))
+        begin, scale = pybamm.InputParameter("begin"), pybamm.InputParameter("scale")
+        p["Current function [A]"] = scale * pybamm.Interpolant(
+            self._breaks, current, pybamm.t + begin, interpolator="linear"
+        )
+        p["Ambient temperature [K]"] = lambda y, z, t: pybamm.Interpolant(at, warm, t + begin)
+        model = getattr(pybamm.lithium_ion, kind.model)(
+            {
+                **options(law_id),
+                "thermal": "lumped" if kind.lumped_heat else "isothermal",
+                "lithium plating": kind.plating,
+            }
+        )
+        model.events = []
+        solver = pybamm.IDAKLUSolver(
+            rtol=RTOL,
+            atol=ATOL,
+            output_variables=[FILM, MATERIAL, LITHIUM, *outputs],
+            # DFN fails on ramps at tight tolerance unless algebraic states are left out of the error test
+            options={"max_num_steps": 10**7, "compile": kind.compiled, "suppress_algebraic_error": True},
+        )
+        self._simulation = pybamm.Simulation(model, parameter_values=p, solver=solver)
+
+    def solve(self, first: int, last: int, state: FloatArray, scale: float = 1.0) -> Solved:
+        """Solve from an anchor: steps `first` to `last` (excluded) from a state, all currents times `scale`.
+
+        Parameters
+        ----------
+        state
+            Film, anode loss, trapped lithium as in `models.laws.sei.SeiTables`, shape (3,).
+
+        Returns
+        -------
+        Solved
+            Trapped lithium is what left the particles less what the film holds.
+
+        Raises
+        ------
+        ReferenceUnsolved
+            The solver gave up.
+        """
+        k, t = self._tables.constants, self._tables
+        film, wear, trapped = (float(v) for v in state)
+        w = window(t.esoh, film - k.film_start_frac + trapped, wear, k.cathode_wear_ratio * wear)
+        soc = float(self._steps.soc_start[first])
+        begin, end = float(self._ends[first]), float(self._ends[last])
+        inside = self._breaks[(self._breaks > begin) & (self._breaks < end)] - begin
+        inputs: dict[str, float] = {
+            "begin": begin,
+            "scale": scale,
+            _ANODE_EPS: self._fresh[_ANODE_EPS] * (1.0 - wear),
+            _CATHODE_EPS: self._fresh[_CATHODE_EPS] * (1.0 - k.cathode_wear_ratio * wear),
+            _FILM_START: film / (1.0 - wear) * k.film_unit_m,
+            _ANODE_C: (w.anode_0 + soc * (w.anode_100 - w.anode_0)) * k.c_max_mol_m3,
+            _CATHODE_C: (w.cathode_0 + soc * (w.cathode_100 - w.cathode_0)) * self._cathode_max,
+            _TEMP_START: float(self._steps.temp_c[first]) + KELVIN,
+        }
+        try:
+            solution = self._simulation.solve(np.concatenate([[0.0], inside, [end - begin]]), inputs=inputs)
+        except pybamm_module().SolverError as e:
+            raise ReferenceUnsolved(
+                f"PyBaMM could not solve {self._name} over {(end - begin) / 86400:.0f} days from SOC {soc:.2f}: {e}"
+            ) from e
+        thick, material, lithium_mol = (_last(solution, name) for name in (FILM, MATERIAL, LITHIUM))
+        wear_end = 1.0 - material / self._fresh[_ANODE_EPS]
+        film_end = thick * (1.0 - wear_end) / k.film_unit_m
+        gone = 1.0 - lithium_mol * FARADAY / 3600.0 / k.lithium_ah
+        return Solved(
+            np.array([film_end, wear_end, gone - (film_end - k.film_start_frac)]),
+            np.asarray(solution.t, dtype=float) / 3600.0,
+            {name: np.asarray(solution[name].entries, dtype=float) for name in self._outputs},
+        )
+
+
+def _last(solution: Any, name: str) -> float:
+    return float(solution[name].entries[..., -1].ravel()[0])
+
+
+def reference_run(
+    cell_id: str,
+    law_id: str,
+    steps: Steps,
+    charge: FloatArray,
+    segments: IntArray,
+    state: FloatArray,
+    tables: SeiTables,
+    home: Path | None = None,
+) -> FloatArray:
+    """PyBaMM's SPM along a duty, re-anchored to its SOC at the start of every segment; as `models.laws.sei.kernel_run`.
+
+    Raises
+    ------
+    ReferenceUnsolved
+        The solver gave up.
+    """
+    reference = Reference(cell_id, law_id, steps, charge, tables, home=home)
+    out = np.empty((len(segments) - 1, 3))
+    now = np.asarray(state, dtype=float)
+    for s in range(len(segments) - 1):
+        now = reference.solve(int(segments[s]), int(segments[s + 1]), now).state
+        out[s] = now
+    return out
+
+
+def reference_simulation(
+    duty: Duty, pack: Pack, law_id: str, start: FloatArray | None = None, home: Path | None = None
+) -> FloatArray:
+    """PyBaMM's states along a duty of a pack's cell (see `reference_run`), one at the end of each segment, (s, 3)."""
+    t = tables(pack.cell_id, law_id, home)
+    state = t.new_state if start is None else start
+    steps = steps_of(duty, pack)
+    charge = balanced_current(steps, t.capacity_frac(state))
+    return reference_run(pack.cell_id, law_id, steps, charge, segments_of(steps), state, t, home)
