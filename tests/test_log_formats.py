@@ -360,3 +360,18 @@ time_utc = { from = "t" }
 """
     with pytest.raises(FormatError, match=said):
         parse_format(text.replace(*change), "mine.toml")
+
+
+def test_damaged_parquet_is_refused_in_a_sentence() -> None:
+    sink = io.BytesIO()
+    pl.read_csv(SAMPLES / "bdf_sample.csv").write_parquet(sink)
+    data = sink.getvalue()
+    refused = 0
+    for at in range(4, len(data), 97):
+        broken = data[:at] + b"\xff\xfe\x00" + data[at + 3 :]
+        try:
+            got = read_any(broken, load_format("bdf"), "bdf.parquet")
+            assert got.rows["line"].n_unique() + got.rejects.height == got.rows_read
+        except RefusedFile:
+            refused += 1
+    assert refused > 5

@@ -252,7 +252,7 @@ class FormatSpec(Strict):
     def _consistent(self) -> FormatSpec:
         if (self.reader == "ocpp") != (self.ocpp is not None):
             raise ValueError("key 'ocpp': expected with reader = 'ocpp', and with no other")
-        if self.reader != "table":
+        if self.reader == "ocpp":
             return self  # a reader of its own knows where its columns come from
         known = [c for c in RAW_SCHEMAS[self.kind] if c not in _MADE]
         for name, column in self.columns.items():

@@ -21,6 +21,7 @@ from warehouse.readers.canonical import FileState, canonical_rows, wide_rows
 from warehouse.readers.cells import Refusals
 from warehouse.readers.lines import EmptyFile
 from warehouse.readers.prepare import Preparer
+from warehouse.readers.source import parquet_batches
 
 if TYPE_CHECKING:
     from warehouse.formatspec import FormatSpec
@@ -53,7 +54,7 @@ def _read_parquet(source: Source, spec: FormatSpec) -> Iterator[Batch]:
     used += [mark.column for mark in plain.marks if mark.column in names and mark.column not in used]
     if plain.time.epoch is not None and plain.time.epoch not in used:
         used.append(plain.time.epoch)
-    for part in parquet.iter_batches(BATCH_ROWS, columns=used):
+    for part in parquet_batches(parquet, BATCH_ROWS, used):
         frame = pl.DataFrame(pl.from_arrow(part))
         cells = frame.with_columns(pl.int_range(first, first + frame.height, dtype=pl.Int64).alias("line"))
         first += frame.height

@@ -236,6 +236,21 @@ class BytesSource(Source):
         return self._parquet(pa.BufferReader(b"".join(self._plain())))
 
 
+def parquet_batches(parquet: pq.ParquetFile, rows: int, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+    """Batches of a Parquet file. Raises `RefusedFile` where its pages are damaged."""
+    try:
+        for batch in parquet.iter_batches(rows, columns=columns):
+            # Damaged metadata would end the process in polars (a panic), damaged text likewise.
+            for column in batch.columns:
+                if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+                    column.validate(full=True)
+            yield batch.replace_schema_metadata(None)
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise RefusedFile("The Parquet file is cut off or damaged; copy it again.") from None
+
+
 class _Stream(io.RawIOBase):
     """Blocks as a raw stream."""
 

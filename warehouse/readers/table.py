@@ -20,7 +20,7 @@ from warehouse.readers.canonical import FileState, canonical_rows, source_of, wi
 from warehouse.readers.cells import Refusals, as_text, mask_ragged
 from warehouse.readers.fast import MIN_BYTES, Fast, fast_cells, lines_at, may_be_fast
 from warehouse.readers.lines import EmptyFile, LineCounter, RefusedFile
-from warehouse.readers.source import BytesSource, Source
+from warehouse.readers.source import BytesSource, Source, parquet_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,7 +104,7 @@ def _parquet_pieces(source: Source, spec: FormatSpec) -> Iterator[Piece]:
     if len(set(names)) < len(names):
         raise RefusedFile("The Parquet file names a column twice.")
     line = 1
-    for batch in parquet.iter_batches(BATCH_ROWS, columns=wanted):
+    for batch in parquet_batches(parquet, BATCH_ROWS, wanted):
         frame = pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch])))
         cells = frame.with_columns(pl.int_range(line, line + batch.num_rows, dtype=pl.Int64).alias("line"))
         line += batch.num_rows
