@@ -194,7 +194,8 @@ class Source:
     def _parquet(self, where: Path | pa.BufferReader) -> pq.ParquetFile:
         try:
             parquet = pq.ParquetFile(where)
-        except (pa.ArrowException, OSError):
+            _ = parquet.schema_arrow.names  # damaged names are no text
+        except (pa.ArrowException, OSError, UnicodeDecodeError):
             raise RefusedFile("The file is not Parquet, which the format expects, or it is cut off.") from None
         self._records = parquet.metadata.num_rows
         return parquet
