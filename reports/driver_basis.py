@@ -119,6 +119,23 @@ def _how_wrong(errors: list[LawError]) -> str:
     return f"How wrong the models have been on cars like yours: {span} points, on readings kept aside."
 
 
+def _resistance(v: VehicleData) -> list[str]:
+    """Growth of the resistance, which costs power in the cold and a little efficiency: today, and at the horizon."""
+    mine = [r for r in v.resistance if r.policy_id == "as_driven"]
+    if not mine:
+        return []
+    now, last = min(mine, key=lambda r: r.year), max(mine, key=lambda r: r.year)
+    said = [
+        f"{t.percent(r.resistance_growth_frac)}"
+        f" ({t.percent_range(r.resistance_growth_low_frac, r.resistance_growth_high_frac)})"
+        for r in (now, last)
+    ]
+    return [
+        f"Resistance since new, which takes power in the cold: {said[0]} more today, {said[1]} more in"
+        f" {t.plural(last.year - now.year, 'year')} if you go on as today. Basis: {now.basis}."
+    ]
+
+
 def _assumed(words: list[str]) -> str:
     if not words:
         return "Nothing of this car is assumed."
@@ -151,6 +168,7 @@ def unknown_section(v: VehicleData) -> Section:
     items.append(
         f"{t.percent(s.outside_frac)} of its life lies outside the conditions that the laws of ageing were tested in."
     )
+    items += _resistance(v)
     if v.sources:
         items.append("Years put together: " + "; ".join(f"{name}: {when}" for name, when in v.sources) + ".")
     if v.sessions.first_utc and v.sessions.last_utc:

@@ -267,6 +267,20 @@ class Habits:
 
 
 @dataclass(frozen=True)
+class ResistanceRow:
+    """One row of ``out_resistance``."""
+
+    vehicle_id: str
+    policy_id: str
+    year: int
+    resistance_growth_frac: float
+    resistance_growth_low_frac: float
+    resistance_growth_high_frac: float
+    readings: int
+    basis: str
+
+
+@dataclass(frozen=True)
 class VehicleData:
     """All that one driver page shows."""
 
@@ -283,6 +297,7 @@ class VehicleData:
     values: tuple[ValueRow, ...] = ()
     settings: tuple[PolicyRow, ...] = ()
     readings: tuple[ReadingRow, ...] = ()
+    resistance: tuple[ResistanceRow, ...] = ()
     fits: tuple[FitRow, ...] = ()
     conformance: tuple[ConformanceRow, ...] = ()
     residuals: tuple[ResidualRow, ...] = ()

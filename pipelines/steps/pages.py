@@ -31,6 +31,7 @@ from reports.rows import (
     PolicyRow,
     ReadingRow,
     ResidualRow,
+    ResistanceRow,
     SessionCounts,
     StateRow,
     ValueRow,
@@ -190,6 +191,7 @@ def load_fleet(wh: Warehouse, settings: Settings) -> FleetData:
             _load(wh, WarrantyRow, "out_warranty", "vehicle_id, contract_id, policy_id, test_schedule")
         ),
         "values": _by_vehicle(_load(wh, ValueRow, "out_value", "vehicle_id, policy_id, year")),
+        "resistance": _by_vehicle(_load(wh, ResistanceRow, "out_resistance", "vehicle_id, policy_id, year")),
         "readings": _by_vehicle(
             _load(wh, ReadingRow, "core_capacity_reading", "vehicle_id, days_in_service, method, soh_frac, sigma_frac")
         ),
