@@ -42,8 +42,6 @@ class HeldOutSeries:
         Predicted minus measured loss, shape (n,). [pp]
     half_width_pp
         Half of the 80 % interval, shape (n,). [pp]
-    predicted_loss_pp
-        Predicted loss since the first check-up, shape (n,); measured = predicted - error. [pp]
     """
 
     law: str
@@ -53,7 +51,6 @@ class HeldOutSeries:
     x: FloatArray
     error_pp: FloatArray
     half_width_pp: FloatArray
-    predicted_loss_pp: FloatArray
 
     @property
     def rmse_pp(self) -> float:
@@ -98,10 +95,10 @@ def held_out_series(entries: Mapping[str, Entry]) -> tuple[HeldOutSeries, ...]:
         axis = entry.text("axis")
         for name in sorted(k for k in entry.parameters if k.startswith("test_")):
             test_id, condition, *columns = entry[name].value
-            x, error, half, predicted = (np.array(c, dtype=np.float64) for c in columns)
-            if len({x.size, error.size, half.size, predicted.size}) != 1:
-                raise ParameterError(f"{entry.file}: [{law}.{name}] has columns of unequal length; run the fit again.")
-            out.append(HeldOutSeries(law, str(test_id), str(condition), axis, x, error, half, predicted))
+            arrays = [np.array(c, dtype=np.float64) for c in columns]
+            if len(arrays) != 3 or len({a.size for a in arrays}) != 1:
+                raise ParameterError(f"{entry.file}: [{law}.{name}] needs three columns of equal length; fit again.")
+            out.append(HeldOutSeries(law, str(test_id), str(condition), axis, *arrays))
     return tuple(out)
 
 
@@ -115,7 +112,6 @@ def series_of(law: str, found: LeftOut, condition: np.ndarray, width: Width) -> 
         at = np.flatnonzero(rows.test_id == name)
         x = (rows.day if stored else rows.cycles)[at]
         at = at[np.argsort(x, kind="stable")]
-        predicted = found.error_frac[at] + 1.0 - rows.capacity_frac[at]
         out.append(
             HeldOutSeries(
                 law=law,
@@ -125,7 +121,6 @@ def series_of(law: str, found: LeftOut, condition: np.ndarray, width: Width) -> 
                 x=np.sort(x, kind="stable"),
                 error_pp=100 * found.error_frac[at],
                 half_width_pp=100 * half[at],
-                predicted_loss_pp=100 * predicted,
             )
         )
     return out
@@ -153,13 +148,13 @@ def record_toml(law: str, lines: Sequence[RecordLine], source: str) -> str:
 
 
 def held_out_toml(law: str, series: Sequence[HeldOutSeries], source: str) -> str:
-    """One entry of ``evidence_heldout.toml``: for every test its id, condition and four columns."""
+    """One entry of ``evidence_heldout.toml``: for every test its id, condition and three columns."""
     out = [f"[{law}]", f'label = "Errors of {law} on tests it had not seen"']
     out.append(_value("axis", series[0].axis if series else "day", "1", source))
     for i, s in enumerate(series):
         columns = [
             [round(float(v), digits) for v in column]
-            for column, digits in ((s.x, 1), (s.error_pp, 3), (s.half_width_pp, 3), (s.predicted_loss_pp, 3))
+            for column, digits in ((s.x, 1), (s.error_pp, 3), (s.half_width_pp, 3))
         ]
-        out.append(_value(f"test_{i:04d}", [s.test_id, s.condition, *columns], "d or 1, pp, pp, pp", "as axis"))
+        out.append(_value(f"test_{i:04d}", [s.test_id, s.condition, *columns], "d or 1, pp, pp", "as axis"))
     return "\n".join([*out, ""])

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from models.ageing_record import HELD_OUT_KIND, HeldOutSeries, held_out_series
 from models.law_tests import LawEvidence, law_evidence
 from models.laws import power_rates
 from models.laws.base import Law
@@ -100,3 +103,64 @@ def _shown(e: Entry) -> tuple[Parameter, ...]:
 def _ranges(e: Entry) -> tuple[tuple[str, float, float], ...]:
     found = ((n.removeprefix("valid_"), p.value) for n, p in sorted(e.parameters.items()) if n.startswith("valid_"))
     return tuple((name, float(low), float(high)) for name, (low, high) in found)
+
+
+def evidence_cards(home: Path | None = None) -> tuple[LawCard, ...]:
+    """Cards of the laws that `fadecast evidence` predicts ageing tests with, each test predicted without its condition.
+
+    Raises
+    ------
+    ParameterError
+        A stored law names a form that has no words in ``law_cards.toml``.
+    """
+    series = held_out_series(load(HELD_OUT_KIND, home))
+    out: list[LawCard] = []
+    for law_id, e in sorted(load("evidence", home).items()):
+        words = entry(CARDS, e.text("form"), home)
+        mine = [s for s in series if s.law == law_id]
+        spans = tuple(
+            (n.removesuffix("_c").removesuffix("_per_h").removesuffix("_span"), p.value)
+            for n, p in sorted(e.parameters.items())
+            if "_span" in n
+        )
+        out.append(
+            LawCard(
+                law_id,
+                e.label,
+                e.text("chemistry"),
+                (),
+                (words.text("equation"),),
+                f"{words['equation'].source}; {e['form'].source}",
+                tuple((name, float(low), float(high)) for name, (low, high) in spans),
+                words.text("limits"),
+                ((law_id, _numbers(e)),),
+                _held_out(mine, e["form"].source) if mine else None,
+            )
+        )
+    return tuple(out)
+
+
+def _numbers(e: Entry) -> tuple[Parameter, ...]:
+    """Numbers for a table; matrices and kernels stay in the file."""
+    return tuple(p for n, p in e.parameters.items() if isinstance(p.value, (int, float)) and n not in _WORDS)
+
+
+def _held_out(series: list[HeldOutSeries], source: str) -> LawEvidence:
+    """Errors of left-out tests as evidence; an error of the loss is that of the capacity with its sign turned."""
+    stored = series[0].axis == "day"
+    x = np.concatenate([s.x for s in series])
+    half = np.concatenate([s.half_width_pp for s in series])
+    return LawEvidence(
+        test=np.concatenate([np.full(s.x.shape[0], i) for i, s in enumerate(series)]),
+        day=x,
+        cycles=x,
+        error_pp=-np.concatenate([s.error_pp for s in series]),
+        low_pp=-half,
+        high_pp=half,
+        tests=tuple(s.condition if s.condition == s.test_id else f"{s.condition} ({s.test_id})" for s in series),
+        kinds=("storage" if stored else "cycling",) * len(series),
+        outside=np.zeros(len(series), dtype=bool),
+        in_sample=False,
+        source=f"{source}; every test predicted by a law fitted without its condition",
+        left_out=True,
+    )

@@ -6,7 +6,6 @@ multipliers are given between cells. Only tests whose temperature, state of char
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,6 +158,8 @@ class LawEvidence:
         Conditions of each test in words.
     outside
         Whether a test lies outside the law's tested range, shape (tests,).
+    in_sample, left_out
+        Whether the law was fitted to these tests; whether each was predicted by a fit without its condition.
     source
         The data, and how the figures were made.
     """
@@ -174,6 +175,7 @@ class LawEvidence:
     outside: np.ndarray
     in_sample: bool
     source: str
+    left_out: bool = False
 
     @property
     def rmse_pp(self) -> float:
@@ -204,9 +206,9 @@ def law_evidence(law_id: str, home: Path | None = None) -> LawEvidence | None:
 
 
 def _evidence(e: Entry) -> LawEvidence:
-    columns: Mapping[str, np.ndarray] = {
-        n: np.asarray(e[n].value, dtype=float) for n in ("day", "cycles", "error_pp", "low_pp", "high_pp")
-    }
+    def column(name: str) -> FloatArray:
+        return np.asarray(e[name].value, dtype=float)
+
     return LawEvidence(
         test=np.asarray(e["test"].value, dtype=int),
         tests=tuple(e["tests"].value),
@@ -214,5 +216,9 @@ def _evidence(e: Entry) -> LawEvidence:
         outside=np.asarray(e["outside_frac"].value, dtype=float) > 0.5,
         in_sample=bool(e["in_sample"].value),
         source=e["error_pp"].source,
-        **columns,
+        day=column("day"),
+        cycles=column("cycles"),
+        error_pp=column("error_pp"),
+        low_pp=column("low_pp"),
+        high_pp=column("high_pp"),
     )

@@ -23,6 +23,12 @@ VARIABLES = {
     "depth_frac": "Depth of a cycle, 0 to 1",
     "c_rate_per_h": "C-rate, 1/h",
     "c_rate": "C-rate, 1/h",
+    "temp": "Cell temperature, °C",
+    "soc": "State of charge, 0 to 1",
+    "depth": "Depth of a cycle, 0 to 1",
+    "rate": "Mean C-rate, 1/h",
+    "cycles": "Equivalent full cycles",
+    "day": "Days",
 }
 STANDINGS = {"seen": "seen in the source", "secondary": "read in a secondary source", "assumed": "assumed"}
 _WORST = 5
@@ -62,7 +68,7 @@ def cards_section(data: FleetData) -> Section:
         Row(
             (
                 Cell(card.label, card.law_id, card_name(card.law_id)),
-                Cell(", ".join(card.cells)),
+                Cell(", ".join(card.cells) or "ageing tests (fadecast evidence)"),
                 Cell(_tests_words(card.evidence)),
             )
         )
@@ -80,7 +86,7 @@ def cards_section(data: FleetData) -> Section:
 def _tests_words(e: LawEvidence | None) -> str:
     if e is None:
         return "no ageing test of its chemistry to hold it against"
-    seen = ", the law was fitted to them" if e.in_sample else ""
+    seen = ", the law was fitted to them" if e.in_sample else ", each left out in turn" if e.left_out else ""
     return f"{t.number(e.rmse_pp, 1)} points on {t.plural(len(e.tests), 'test')}{seen}"
 
 
@@ -116,6 +122,8 @@ def _errors(card: LawCard) -> Section:
             + (
                 "The law was fitted to the tests of storage and of even cycles up to 1C; the others are not in it."
                 if e.in_sample
+                else "Every test was predicted by a law fitted without its condition."
+                if e.left_out
                 else "Nothing was fitted here: the interval is that between cells of one chemistry."
             ),
         ),

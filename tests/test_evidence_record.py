@@ -58,7 +58,7 @@ def test_series_rise_in_time_and_grow_in_width() -> None:
     for s in held_out_series(load("evidence_heldout")):
         assert (np.diff(s.x) >= 0).all() and s.half_width_pp[-1] > s.half_width_pp[0]
         assert (s.half_width_pp > 0).all() and s.axis in ("day", "efc")
-        assert s.predicted_loss_pp.shape == s.error_pp.shape == s.x.shape
+        assert s.half_width_pp.shape == s.error_pp.shape == s.x.shape
 
 
 def test_table_and_series_survive_storing(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.ageing_record import record_lines
 from models.domain import Use
-from models.law_card import law_cards
+from models.law_card import evidence_cards, law_cards
 from models.law_tests import Condition, cell_pack, law_evidence, predict_test, steady_duty
 from models.laws.registry import get, laws_for
 from models.parameters import load
@@ -35,6 +36,21 @@ def test_every_law_of_every_cell_has_a_card():
         assert all(p.source and p.unit for _, found in card.parameters for p in found), card.law_id
         if card.chemistry == "lfp":  # the chemistry whose tests are at hand
             assert card.evidence is not None and len(card.evidence.tests) == 26
+
+
+def test_laws_of_ageing_tests_have_cards_with_every_test_left_out():
+    cards = {card.law_id: card for card in evidence_cards()}
+    assert set(cards) == set(load("evidence")) and len(cards) >= 3
+    record = {
+        x.law: x for x in record_lines(load("evidence_record")) if (x.scheme, x.group) == ("each condition", "all")
+    }
+    for card in cards.values():
+        assert card.evidence is not None and card.evidence.left_out and card.equation[0] and card.ranges
+        each = [card.evidence.of_test(i) for i in range(len(card.evidence.tests))]
+        said = record[card.law_id]
+        assert len(each) == said.tests
+        assert np.mean([x[0] for x in each]) == pytest.approx(said.rmse_pp, abs=0.02)
+        assert card.evidence.inside_80_frac == pytest.approx(said.inside_80_frac, abs=0.02)
 
 
 @given(
@@ -98,7 +114,7 @@ def test_stored_evidence_is_what_the_laws_give_today():
 
 
 def test_pages_say_the_errors_and_link_to_each_other(page_rows: ModuleType):
-    data = replace(page_rows.fleet(), cards=law_cards())
+    data = replace(page_rows.fleet(), cards=(*law_cards(), *evidence_cards()))
     listed = render_page(models_page(data)).decode()
     for card in data.cards:
         page = render_page(law_pages.card_page(card, data)).decode()

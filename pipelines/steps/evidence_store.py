@@ -23,7 +23,7 @@ HEADERS = {
 # score = mean interval score of Gneiting and Raftery (2007); constant_score = that of an interval of constant width.
 """,
     HELD_OUT_KIND: """# Errors of each law when the condition of a test was left out (models/ageing_record.py reads it).
-# A test: id, condition, then columns: day or full cycles, predicted minus measured loss, half-width, predicted loss.
+# A test: id, condition, then columns: day or full cycles, predicted minus measured loss, half-width.
 """,
 }
 

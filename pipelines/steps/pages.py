@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from models.domain import Contract, Home, Policy, Vehicle
-from models.law_card import law_cards
+from models.law_card import evidence_cards, law_cards
 from models.laws.registry import laws_for
 from models.packs import pack_of
 from models.parameters import ParameterError, entry, load
@@ -273,7 +273,7 @@ def load_fleet(wh: Warehouse, settings: Settings) -> FleetData:
         departures=departures,
         law_labels={k: x for cell in sorted(labels) for k, x in labels[cell].items()},
         contract_labels=contracts,
-        cards=law_cards(home),
+        cards=(*law_cards(home), *evidence_cards(home)),
         unregistered=len(with_logs - known),
         soc_inferred_sessions=sum(s.soc_inferred for s in sessions.values()),
         sessions=sum(s.total for s in sessions.values()),
