@@ -29,6 +29,7 @@ SOURCE = {
     "lfp": "benchmarks/law_evidence.py on the development half of Naumann et al., Sony/Murata 26650 LFP cell, Mendeley "
     "kxh42bfgtj and 6hgyr25h8d (CC BY 4.0); the law's prior over cells, nothing fitted",
 }
+CELLS = {"lfp": "LFP cells (Sony/Murata 26650)"}
 # Fitted to these very tests.
 IN_SAMPLE = ("lfp_sony_own",)
 OUT = ROOT / "models" / "parameters" / "law_evidence.toml"
@@ -121,6 +122,9 @@ def toml(law_id: str, stored: tuple[str, dict[str, list[Any]]]) -> str:
     chemistry, found = stored
     units = {"day": "d", "error_pp": "pp", "low_pp": "pp", "high_pp": "pp"}
     lines = [f'\n[{law_id}]\nlabel = "Evidence of {law_id}"\n']
+    lines.append(
+        f'cells = {{ value = "{CELLS[chemistry]}", unit = "1", source = "{SOURCE[chemistry]}", standing = "seen" }}\n'
+    )
     for name, value in (found | {"in_sample": law_id in IN_SAMPLE}).items():
         text = str(value).lower() if isinstance(value, bool) else "[" + ", ".join(_cell(v) for v in value) + "]"
         said = f'unit = "{units.get(name, "1")}", source = "{SOURCE[chemistry]}", standing = "seen"'

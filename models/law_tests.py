@@ -160,8 +160,8 @@ class LawEvidence:
         Whether a test lies outside the law's tested range, shape (tests,).
     in_sample, left_out
         Whether the law was fitted to these tests; whether each was predicted by a fit without its condition.
-    source
-        The data, and how the figures were made.
+    source, cells
+        The data, and how the figures were made; which cells were tested, in words.
     """
 
     test: np.ndarray
@@ -176,6 +176,7 @@ class LawEvidence:
     in_sample: bool
     source: str
     left_out: bool = False
+    cells: str = ""
 
     @property
     def rmse_pp(self) -> float:
@@ -216,6 +217,7 @@ def _evidence(e: Entry) -> LawEvidence:
         outside=np.asarray(e["outside_frac"].value, dtype=float) > 0.5,
         in_sample=bool(e["in_sample"].value),
         source=e["error_pp"].source,
+        cells=e.text("cells"),
         day=column("day"),
         cycles=column("cycles"),
         error_pp=column("error_pp"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from models.domain import BASELINE_POLICY
@@ -87,7 +89,8 @@ def _tests_words(e: LawEvidence | None) -> str:
     if e is None:
         return "no ageing test of its chemistry to hold it against"
     seen = ", the law was fitted to them" if e.in_sample else ", each left out in turn" if e.left_out else ""
-    return f"{t.number(e.rmse_pp, 1)} points on {t.plural(len(e.tests), 'test')}{seen}"
+    kind = f" of {e.cells}" if e.cells else ""
+    return f"{t.number(e.rmse_pp, 1)} points on {t.plural(len(e.tests), 'test')}{kind}{seen}"
 
 
 def _lead(card: LawCard) -> str:
@@ -95,7 +98,8 @@ def _lead(card: LawCard) -> str:
     if e is None:
         return "No open ageing test of its chemistry was at hand: only the fleet's own readings show how wrong it is."
     said = (
-        f"Wrong by {t.number(e.rmse_pp, 1)} points of capacity on {t.plural(len(e.tests), 'ageing test')};"
+        f"Wrong by {t.number(e.rmse_pp, 1)} points of capacity on {t.plural(len(e.tests), 'ageing test')}"
+        f"{' of ' + e.cells if e.cells else ''};"
         f" its 80 % interval held {t.percent(e.inside_80_frac)} of the check-ups, averaged over tests."
     )
     return said + (" It was fitted to these tests, those it leaves out apart." if e.in_sample else "")
@@ -130,7 +134,7 @@ def _errors(card: LawCard) -> Section:
         figures=tuple(figures),
         tables=(plain_table(f"Worst {min(_WORST, len(body))} of {len(body)} tests.", columns, body[:_WORST]),),
         details=(Detail(f"All {len(body)} tests", tables=(plain_table("All tests.", columns, body),)),),
-        items=(f"Source: {e.source}.",),
+        items=(f"Source: {_plain(e.source)}.",),
     )
 
 
@@ -170,7 +174,12 @@ def _fleet(card: LawCard, data: FleetData) -> Section:
 
 
 def _equation(card: LawCard) -> Section:
-    return Section("equation", "Equation", code=card.equation, items=(f"Source: {card.source}.",))
+    return Section("equation", "Equation", code=card.equation, items=(f"Source: {_plain(card.source)}.",))
+
+
+def _plain(source: str) -> str:
+    """A source without the hashes of its files, which stand in the parameters."""
+    return re.sub(r",? sha256 [0-9a-f]{64}", "", source)
 
 
 def _range(card: LawCard, data: FleetData) -> Section:
