@@ -271,6 +271,25 @@ def evidence_score(
 
 
 @app.command()
+def forget(
+    vehicle: Annotated[str, typer.Argument(help="The vehicle's name as in the logs, or its id.")], as_json: Json = False
+) -> None:
+    """Erase one vehicle everywhere in the home, keep it out of later files, and search the home for what is left."""
+    from pipelines.steps.forget import forget as erase
+
+    done = erase(_settings(), vehicle)
+    if as_json:
+        _print_json(asdict(done))
+        return
+    rows = sum(done.rows.values())
+    _say(
+        f"{done.records} records in {done.parts} raw parts and {rows} rows of {len(done.rows)} tables are gone;"
+        f" nothing is left in {done.files_searched} files and {done.tables_searched} tables."
+    )
+    _say("What the cohort learned from it stays until the next `fadecast nightly`.")
+
+
+@app.command()
 def check(as_json: Json = False) -> None:
     """Data checks, model conformance, and what the rules for defects touched; exit 1 when a check fails."""
     from pipelines.steps.check import all_checks, rules_lines

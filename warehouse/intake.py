@@ -20,6 +20,7 @@ from warehouse.parts import record_part, scratch_folder
 from warehouse.raw import KIND_RULES, read_part, series_rows
 from warehouse.readers.lines import EmptyFile, RefusedFile
 from warehouse.readers.registry import open_source
+from warehouse.store import WarehouseError
 from warehouse.taking import Taking, ahead
 
 if TYPE_CHECKING:
@@ -89,6 +90,14 @@ def take_in(wh: Warehouse, path: Path, spec: FormatSpec) -> FileResult:
         return _store(wh, path, source.sha256, spec, taking, read)
     except (RefusedFile, KeyFileError) as error:
         why = said(error, path)
+    except OSError as error:
+        if taking is not None:
+            taking.undo()
+        name, reason = clean_text(path.name), error.strerror or str(error)
+        raise WarehouseError(
+            f"The home {wh.home} cannot be written ({reason}); nothing of {name} was taken in. Make room or another"
+            " --home, and run the command again."
+        ) from None
     finally:
         source.close()
         if taking is not None:

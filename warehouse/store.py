@@ -291,7 +291,7 @@ def open_warehouse(home: Path, create: bool = True, patience_s: float = LOCK_PAT
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WarehouseError(f"The home {home} cannot be made: {error.strerror}.") from None
-    with _locked(home, patience_s):
+    with locked(home, patience_s):
         con = _connect(database, patience_s)
         try:
             con.execute("SET TimeZone = 'UTC'")
@@ -305,7 +305,8 @@ def open_warehouse(home: Path, create: bool = True, patience_s: float = LOCK_PAT
 
 
 @contextmanager
-def _locked(home: Path, patience_s: float) -> Iterator[None]:
+def locked(home: Path, patience_s: float = LOCK_PATIENCE_S) -> Iterator[None]:
+    """Hold the lock of a home."""
     handle = os.open(home / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         deadline = time.monotonic() + patience_s

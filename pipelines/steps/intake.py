@@ -15,6 +15,7 @@ from pipelines.errors import UserError
 from pipelines.settings import Settings
 from warehouse import fleetfile, intake, proposal
 from warehouse.fleetfile import FleetResult
+from warehouse.forget import unfinished
 from warehouse.formatspec import FormatError, FormatSpec, load_format
 from warehouse.intake import FileResult
 from warehouse.parts import sweep
@@ -56,7 +57,13 @@ def ingest(settings: Settings, paths: Iterable[Path], format_name_or_path: str |
     if not files:
         raise WarehouseError(f"No files found in {', '.join(map(str, paths)) or 'an empty list of paths'}.")
     with open_warehouse(settings.home) as wh:
-        return ingest_into(wh, files, spec)
+        results = ingest_into(wh, files, spec)
+        pending = unfinished(wh)
+    if pending:
+        from pipelines.steps.forget import finish_forgetting
+
+        finish_forgetting(settings)
+    return results
 
 
 def ingest_into(wh: Warehouse, files: list[Path], spec: FormatSpec) -> list[FileResult]:

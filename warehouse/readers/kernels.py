@@ -215,7 +215,15 @@ def parse(data, starts, kinds, delimiter, decimal, numbers, times, codes, tables
             elif kind == 3:
                 if end > at and (data[at] <= 32 or data[end - 1] <= 32):
                     fine = False
-                code, counts[text] = _text(data, at, end, tables[text], known[text], counts[text])
+                code = codes[text, line - 1] if line > 0 and good[line - 1] == 1 else -1
+                if (
+                    code < 0
+                    or known[text, code, 1] - known[text, code, 0] != end - at
+                    or not _same(data, known[text, code, 0], at, end - at)
+                ):
+                    code = -1
+                if code < 0:
+                    code, counts[text] = _text(data, at, end, tables[text], known[text], counts[text])
                 fine = fine and code >= 0
                 codes[text, line] = max(code, 0)
                 text += 1

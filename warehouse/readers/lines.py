@@ -140,7 +140,10 @@ def whole_lines(blocks: Iterator[bytes]) -> Iterator[Lines]:
     head = True
     for block in chain(blocks, (None,)):
         data = held if block is None else held + block
-        if head and (len(data) >= len(_UTF8_BOM) or block is None):
+        if head and len(data) < len(PARQUET_MAGIC) and block is not None:
+            held = data
+            continue
+        if head:
             _refuse_no_text(data)
             data, head = data.removeprefix(_UTF8_BOM), False
         held = b""

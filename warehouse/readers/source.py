@@ -150,7 +150,7 @@ class Source:
         """Decompressed bytes as a stream, counted as they pass. Only once."""
         return io.BufferedReader(_Stream(self.blocks()), _STREAM_BUFFER)
 
-    def _plain(self, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
+    def _plain(self, block_bytes: int | None = None) -> Iterator[bytes]:
         packed = self._head.startswith((_GZIP, _ZSTD))
         limit = max(self.size * MAX_UNPACK_RATIO, UNPACK_FREE_BYTES) if packed else None
         size = 0
@@ -158,7 +158,7 @@ class Source:
             opened = _opened(file, self._head)
             while True:
                 try:
-                    block = opened.read(block_bytes)
+                    block = opened.read(block_bytes or BLOCK_BYTES)
                 except _DAMAGED as error:
                     if isinstance(error, OSError) and not packed:
                         raise

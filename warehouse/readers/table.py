@@ -145,7 +145,7 @@ def _fast_pieces(block: Lines, found: Fast, names: list[str], spec: FormatSpec) 
     """The lines that need no care, then the others."""
 
     def texts(lines: pl.Series) -> pl.DataFrame:
-        there = lines.filter(lines.is_between(block.first, block.first + len(found.starts) - 2))
+        there = lines.filter(lines.is_in(found.cells["line"].implode()))
         some = lines_at(block, found.starts, there.to_numpy() - block.first, spec.file.encoding)
         cells, _ = split_lines(some, block.long, names, spec)
         return texts_of(cells, names, spec)

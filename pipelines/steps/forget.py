@@ -1,0 +1,69 @@
+"""Forget a vehicle everywhere in a home: raw parts, tables, publications, freed blocks; then look that it is so."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+from pipelines.settings import Settings
+from pipelines.steps.publish import current, publish
+from warehouse import forget as forgetting
+from warehouse.forget import Forgotten
+from warehouse.store import Warehouse, WarehouseError, open_warehouse
+
+__all__ = ["Forgotten", "finish_forgetting", "forget"]
+
+_RUN = "forgotten"
+
+
+def forget(settings: Settings, vehicle: str) -> Forgotten:
+    """Erase a vehicle, given by its id or by its name as in the logs.
+
+    Raises
+    ------
+    WarehouseError
+        The home knows no such vehicle, or something of it is still there.
+    """
+    home = settings.home
+    with open_warehouse(home, create=False) as wh:
+        vehicle_id = forgetting.vehicle_of(wh, vehicle)
+        if not forgetting.is_known(wh, vehicle_id):
+            raise WarehouseError("This home knows no vehicle of that name or id; give it as it stands in the logs.")
+        done = forgetting.erase(wh, vehicle_id)
+        forgetting.resume(wh)
+        _publications(wh, settings)
+    forgetting.rewrite(home)
+    files, tables, found = forgetting.search(home, vehicle_id)
+    if found:
+        raise WarehouseError(f"The vehicle is still in {', '.join(found[:5])}; remove that and run the command again.")
+    with open_warehouse(home, create=False) as wh:
+        forgetting.finish(wh)
+    return replace(done, files_searched=files, tables_searched=tables)
+
+
+def finish_forgetting(settings: Settings) -> None:
+    """Finish what a killed run of `forget` left undone."""
+    with open_warehouse(settings.home) as wh:
+        if not forgetting.unfinished(wh):
+            return
+        forgetting.resume(wh)
+        _publications(wh, settings)
+    forgetting.rewrite(settings.home)
+    with open_warehouse(settings.home) as wh:
+        forgetting.finish(wh)
+
+
+def _publications(wh: Warehouse, settings: Settings) -> None:
+    """Publish anew without the vehicle, and remove every older publication."""
+    root = settings.home / "published"
+    if not root.is_dir():
+        return
+    kept = None
+    if current(settings.home) is not None and wh.scalar("SELECT count(*) FROM out_vehicle_state"):
+        publish(wh, settings, _RUN)
+        kept = current(settings.home)
+    else:
+        (settings.home / "current").unlink(missing_ok=True)
+    for folder in root.iterdir():
+        if kept is None or folder.name != kept.name:
+            shutil.rmtree(folder)

@@ -1,0 +1,110 @@
+"""Forgetting a vehicle: nothing of it is left, the ledger still adds up, and it does not come back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.settings import Settings
+from pipelines.steps import forget as step
+from pipelines.steps.forget import forget
+from pipelines.steps.intake import ingest, register_fleet
+from warehouse import forget as forgetting
+from warehouse.checks import run_checks
+from warehouse.keys import hash_id
+from warehouse.store import WarehouseError, open_warehouse
+
+HEAD = "vehicle,time_utc,session,state,voltage_v,current_a,soc_pct,battery_temp_c,ambient_c,power_kw,odometer_km"
+FLEET = (
+    "vehicle,home,vehicle_type,in_service_date,market,contract_id,tariff_id,charger_id,time_zone\n"
+    "CAR1,Elm Street,demo_nmc_60,2023-02-10,DE,common_oem_70,de_fixed,v2h_7kw,Europe/Berlin\n"
+    "CAR2,Oak Street,demo_nmc_60,2023-02-10,DE,common_oem_70,de_fixed,v2h_7kw,Europe/Berlin\n"
+)
+
+
+def row(vehicle: str, minute: int, volts: str = "350") -> str:
+    return f"{vehicle},2024-05-01T10:{minute:02d}:00Z,s1,drive,{volts},-20,55.0,21,15,,1000"
+
+
+def log(path: Path, *rows: str) -> Path:
+    path.write_text("\n".join([HEAD, *rows]) + "\n")
+    return path
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Settings:
+    """Two vehicles in one file, refused rows of both and of nobody, and a fleet file."""
+    settings = Settings(home=tmp_path / "home")
+    (tmp_path / "fleet.csv").write_text(FLEET)
+    register_fleet(settings, tmp_path / "fleet.csv")
+    rows = [row(car, m) for car in ("CAR1", "CAR2") for m in range(5)]
+    rows += [row("CAR1", 6, "777.5x"), row("CAR2", 6, "888.5x"), "CAR1,short", row("CAR1", 1)]
+    ingest(settings, [log(tmp_path / "a.csv", *rows)], "fadecast_samples")
+    return settings
+
+
+def test_one_vehicle_goes_and_the_other_stays(home: Settings, tmp_path: Path) -> None:
+    one, two = (hash_id(home.home, name) for name in ("CAR1", "CAR2"))
+    with open_warehouse(home.home) as wh:
+        before = wh.samples(two).rows()
+    done = forget(home, "CAR1")
+    assert (done.vehicle_id, done.parts, done.records) == (one, 2, 7), "five samples, a refused row, a fleet row"
+    assert done.rows == {"core_vehicle": 1, "core_home": 1}
+    assert forgetting.search(home.home, one)[2] == []
+    with open_warehouse(home.home) as wh:
+        assert [c.name for c in run_checks(wh) if not c.passed] == []
+        assert wh.samples(two).rows() == before
+        assert wh.vehicles_with("samples") == [two]
+        found = wh.rows(
+            "SELECT rows_read, rows_loaded, rows_rejected, rows_duplicate, rows_forgotten FROM meta_file ORDER BY kind"
+        )
+        assert found == [(2, 1, 0, 0, 1), (14, 5, 2, 1, 6)]
+        assert sorted(wh.rows("SELECT vehicle_id, raw_text FROM raw_reject"), key=str)[-1] == (None, "***")
+    everything = b"".join(p.read_bytes() for p in home.home.rglob("*") if p.is_file())
+    assert b"777.5x" not in everything and b"888.5x" in everything
+
+
+def test_a_forgotten_vehicle_does_not_come_back(home: Settings, tmp_path: Path) -> None:
+    one = hash_id(home.home, "CAR1")
+    forget(home, one)
+    again = log(
+        tmp_path / "b.csv", *(row(car, m) for car in ("CAR1", "CAR2") for m in range(10, 13)), row("CAR1", 20, "?")
+    )
+    done = ingest(home, [again], "fadecast_samples")[0]
+    assert (done.rows_read, done.rows_loaded, done.rows_rejected, done.rows_forgotten) == (7, 3, 0, 4)
+    assert forgetting.search(home.home, one)[2] == []
+    with open_warehouse(home.home) as wh:
+        assert [c.name for c in run_checks(wh) if not c.passed] == []
+    assert forget(home, "CAR1").records == 0, "a second time nothing is left to do"
+
+
+def test_what_a_killed_run_left_is_finished_by_the_next(
+    home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = hash_id(home.home, "CAR1")
+
+    class KilledError(BaseException):
+        pass
+
+    def killed(*_: object) -> None:
+        raise KilledError
+
+    for module, name in ((forgetting, "_rejects"), (forgetting, "rewrite"), (step, "_publications")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, killed)
+            with pytest.raises(KilledError):
+                forget(home, "CAR1")
+    ingest(home, [log(tmp_path / "b.csv", row("CAR2", 30))], "fadecast_samples")
+    assert forgetting.search(home.home, one)[2] == []
+    with open_warehouse(home.home) as wh:
+        assert wh.rows("SELECT state FROM meta_forgotten") == [("done",)]
+        assert [c.name for c in run_checks(wh) if not c.passed] == []
+
+
+def test_an_unknown_vehicle_and_a_left_copy_are_said(home: Settings) -> None:
+    with pytest.raises(WarehouseError, match="knows no vehicle"):
+        forget(home, "CAR9")
+    (home.home / "notes.txt").write_text(f"see {hash_id(home.home, 'CAR1')}")
+    with pytest.raises(WarehouseError, match=r"still in notes\.txt"):
+        forget(home, "CAR1")

@@ -1,0 +1,256 @@
+"""Forget a vehicle: its rows leave raw parts, tables, refused texts and the database's freed blocks, and stay out.
+
+Every step can be done again: a mark (`meta_forgotten`, a keyed hash from which the id does not follow) is set first and
+is "done" last, so that a run that was killed is finished by the next. The mark keeps the vehicle out of later files.
+A file's ledger counts the records that went as ``rows_forgotten``: read = loaded + rejected + duplicate + forgotten.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import duckdb
+import polars as pl
+
+from warehouse.keys import MASK, hash_id, tombstone
+from warehouse.parts import RAW_FOLDER, sweep, write_part
+from warehouse.raw import KIND_RULES
+from warehouse.store import DATABASE, Warehouse, WarehouseError, locked
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BEGUN, DONE = "begun", "done"
+_BLOCK = 1 << 22
+_KEPT_TABLES = ("meta_forgotten", "meta_migration", "meta_file", "raw_reject", "meta_part", "meta_part_vehicle")
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What went: rows by table, parts written anew, records of files; and what a search of the home still found."""
+
+    vehicle_id: str
+    rows: dict[str, int]
+    parts: int
+    records: int
+    files_searched: int = 0
+    tables_searched: int = 0
+    found: tuple[str, ...] = ()
+
+
+def vehicle_of(wh: Warehouse, name: str) -> str:
+    """Id of a vehicle given by its id, or by its name as in the logs."""
+    return name if re.fullmatch(r"v[0-9a-f]{12}", name) else hash_id(wh.home, name)
+
+
+def is_known(wh: Warehouse, vehicle_id: str) -> bool:
+    """Whether any table or mark knows the vehicle."""
+    marks = "SELECT count(*) FROM meta_forgotten WHERE tombstone = ?"
+    if wh.scalar(marks, [tombstone(wh.home, vehicle_id)]):
+        return True
+    asked = " UNION ALL ".join(f"SELECT count(*) AS n FROM {t} WHERE vehicle_id = ?" for t in _tables(wh))  # noqa: S608
+    return bool(wh.scalar(f"SELECT sum(n) FROM ({asked})", [vehicle_id] * len(_tables(wh))))  # noqa: S608 - our tables
+
+
+def erase(wh: Warehouse, vehicle_id: str) -> Forgotten:
+    """Erase a vehicle from the raw parts and from all tables. `rewrite` and `search` have to follow."""
+    mark = tombstone(wh.home, vehicle_id)
+    with wh.transaction():
+        wh.con.execute("DELETE FROM meta_forgotten WHERE tombstone = ?", [mark])
+        wh.con.execute("INSERT INTO meta_forgotten VALUES (?, ?)", [mark, BEGUN])
+    parts, records = _parts(wh, vehicle_id)
+    rows: dict[str, int] = {}
+    with wh.transaction():
+        records += _rejects(wh, vehicle_id)
+        homes = wh.rows("SELECT home_id FROM core_vehicle WHERE vehicle_id = ?", [vehicle_id])
+        for table, columns in wh.registry.tables.items():
+            if table in _KEPT_TABLES:
+                continue
+            texts = [c for c in columns if wh.registry.schema(table)[c] in (pl.String(), pl.List(pl.String()))]
+            # The id may stand in other columns too (an example of a quality rule).
+            where = " OR ".join(f"contains(CAST({c} AS VARCHAR), ?)" for c in texts)
+            if where:
+                gone = wh.scalar(f"SELECT count(*) FROM {table} WHERE {where}", [vehicle_id] * len(texts))  # noqa: S608
+                if gone:
+                    wh.con.execute(f"DELETE FROM {table} WHERE {where}", [vehicle_id] * len(texts))  # noqa: S608
+                    rows[table] = int(gone)
+        for (home_id,) in homes:
+            if not wh.scalar("SELECT count(*) FROM core_vehicle WHERE home_id = ?", [home_id]):
+                wh.con.execute("DELETE FROM core_home WHERE home_id = ?", [home_id])
+                rows["core_home"] = rows.get("core_home", 0) + 1
+    return Forgotten(vehicle_id, rows, parts, records)
+
+
+def unfinished(wh: Warehouse) -> bool:
+    """Whether a vehicle was begun to be forgotten by a run that was killed."""
+    return bool(wh.scalar("SELECT count(*) FROM meta_forgotten WHERE state = ?", [BEGUN]))
+
+
+def resume(wh: Warehouse) -> list[str]:
+    """Erase what a killed run left of vehicles that were to be forgotten; returns their ids."""
+    begun = {row[0] for row in wh.rows("SELECT tombstone FROM meta_forgotten WHERE state = ?", [BEGUN])}
+    asked = " UNION ".join(f"SELECT vehicle_id FROM {table}" for table in _tables(wh))  # noqa: S608 - our tables
+    ids = [row[0] for row in wh.rows(f"SELECT vehicle_id FROM ({asked}) WHERE vehicle_id IS NOT NULL ORDER BY 1")]  # noqa: S608
+    left = [vehicle_id for vehicle_id in ids if tombstone(wh.home, vehicle_id) in begun]
+    for vehicle_id in left:
+        erase(wh, vehicle_id)
+    return left
+
+
+def finish(wh: Warehouse) -> None:
+    """Mark all vehicles as forgotten everywhere."""
+    wh.con.execute("UPDATE meta_forgotten SET state = ?", [DONE])
+
+
+def _tables(wh: Warehouse) -> list[str]:
+    return [table for table, columns in wh.registry.tables.items() if "vehicle_id" in columns]
+
+
+def _parts(wh: Warehouse, vehicle_id: str) -> tuple[int, int]:
+    """Write the raw parts that hold the vehicle anew without it; returns parts and records that went."""
+    found = wh.rows(
+        "SELECT p.part_id, p.kind, p.part_path, p.sha256 FROM meta_part p WHERE p.kind = 'fleet' OR p.part_id IN"
+        " (SELECT part_id FROM meta_part_vehicle WHERE vehicle_id = ?) ORDER BY 1",
+        [vehicle_id],
+    )
+    parts = records = 0
+    for part_id, kind, part_path, sha256 in found:
+        frame = pl.read_parquet(wh.home / part_path)
+        gone = frame.filter(pl.col("vehicle_id") == vehicle_id)
+        if gone.height == 0:
+            continue
+        rest = frame.filter(pl.col("vehicle_id").ne_missing(vehicle_id))
+        lines = gone["line"].n_unique()
+        renewed = re.sub(r"(~\d+)?\.parquet$", "", part_path.rsplit("/", 1)[1]) + f"~{_next(part_path)}"
+        path = write_part(wh, kind, renewed, rest) if rest.height else None
+        with wh.transaction():
+            wh.con.execute("DELETE FROM meta_part_vehicle WHERE part_id = ? AND vehicle_id = ?", [part_id, vehicle_id])
+            if path is None:
+                wh.con.execute("DELETE FROM meta_part WHERE part_id = ?", [part_id])
+            else:
+                _renew(wh, part_id, kind, path, rest)
+            wh.con.execute(
+                "UPDATE meta_file SET rows_loaded = rows_loaded - ?, rows_forgotten = rows_forgotten + ?,"
+                " rows_parts = rows_parts - ? WHERE sha256 = ? AND starts_with(?, format || '-')",
+                [lines, lines, gone.height, sha256, part_id],
+            )
+            # What the vehicle's lines looked like where they could not be read: nobody can tell whose they were.
+            wh.con.execute("UPDATE raw_reject SET raw_text = ? WHERE sha256 = ? AND vehicle_id IS NULL", [MASK, sha256])
+        parts, records = parts + 1, records + lines
+    sweep(wh)
+    return parts, records
+
+
+def _next(part_path: str) -> int:
+    found = re.search(r"~(\d+)\.parquet$", part_path)
+    return 1 + (int(found.group(1)) if found else 0)
+
+
+def _renew(wh: Warehouse, part_id: str, kind: str, path: str, rest: pl.DataFrame) -> None:
+    wh.con.execute("UPDATE meta_part SET part_path = ?, rows = ? WHERE part_id = ?", [path, rest.height, part_id])
+    if kind != "fleet":
+        start = KIND_RULES[kind].time
+        latest = pl.max_horizontal("start_utc", "end_utc") if kind == "sessions" else pl.col(start)
+        first, last = rest.select(pl.col(start).min().alias("first"), latest.max().alias("last")).row(0)
+        wh.con.execute("UPDATE meta_part SET first_utc = ?, last_utc = ? WHERE part_id = ?", [first, last, part_id])
+
+
+def _rejects(wh: Warehouse, vehicle_id: str) -> int:
+    """Refused records of the vehicle; they count as forgotten."""
+    found = wh.rows(
+        "SELECT sha256, format, count(*) FROM raw_reject WHERE vehicle_id = ? GROUP BY ALL ORDER BY ALL", [vehicle_id]
+    )
+    for sha256, name, n in found:
+        wh.con.execute(
+            "UPDATE meta_file SET rows_rejected = rows_rejected - ?, rows_forgotten = rows_forgotten + ?"
+            " WHERE sha256 = ? AND format = ?",
+            [n, n, sha256, name],
+        )
+    wh.con.execute("DELETE FROM raw_reject WHERE vehicle_id = ?", [vehicle_id])
+    return sum(n for _, _, n in found)
+
+
+def rewrite(home: Path) -> None:
+    """Write the database file anew, so that nothing deleted is left in its freed blocks. It must not be open."""
+    database = home / DATABASE
+    new = home / f"{DATABASE}.new.tmp"
+    with locked(home):
+        new.unlink(missing_ok=True)
+        try:
+            with duckdb.connect() as con:
+                con.execute(f"ATTACH '{_quoted(database)}' AS old (READ_ONLY)")
+                con.execute(f"ATTACH '{_quoted(new)}' AS new")
+                con.execute("COPY FROM DATABASE old TO new")
+                con.execute("CHECKPOINT new")
+                con.execute("DETACH new")
+            with new.open("rb") as file:
+                os.fsync(file.fileno())
+            new.replace(database)
+            (home / f"{DATABASE}.wal").unlink(missing_ok=True)
+        except (OSError, duckdb.Error) as error:
+            new.unlink(missing_ok=True)
+            raise WarehouseError(
+                f"The database could not be written anew ({str(error).splitlines()[0]}); run the command again."
+            ) from None
+
+
+def search(home: Path, vehicle_id: str) -> tuple[int, int, list[str]]:
+    """Look for an id in the bytes of all files of a home, in all its databases and in all raw parts.
+
+    Returns
+    -------
+    tuple
+        Files read, tables searched, and where it was found (nothing, when it was forgotten).
+    """
+    needle = vehicle_id.encode()
+    files = tables = 0
+    found: list[str] = []
+    for path in sorted(p for p in home.rglob("*") if p.is_file() and not p.is_symlink()):
+        files += 1
+        name = path.relative_to(home).as_posix()
+        if needle in path.name.encode() or _holds(path, needle):
+            found.append(name)
+        if path.suffix == ".parquet" and path.is_relative_to(home / RAW_FOLDER):
+            frame = pl.scan_parquet(path)
+            tables += 1
+            if "vehicle_id" in frame.collect_schema().names():
+                rows = frame.filter(pl.col("vehicle_id") == vehicle_id).select(pl.len()).collect().item()
+                found += [f"{name}: {rows} rows"] if rows else []
+        if path.suffix == ".duckdb":
+            searched, hits = _search_database(path, vehicle_id)
+            tables += searched
+            found += [f"{name}: table {table}" for table in hits]
+    return files, tables, found
+
+
+def _holds(path: Path, needle: bytes) -> bool:
+    before = b""
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            if needle in before + block:
+                return True
+            before = block[-len(needle) :]
+    return False
+
+
+def _search_database(path: Path, vehicle_id: str) -> tuple[int, list[str]]:
+    with duckdb.connect(str(path), read_only=True) as con:
+        columns = con.execute(
+            "SELECT table_name, list(column_name) FROM duckdb_columns() WHERE NOT internal AND data_type IN"
+            " ('VARCHAR', 'VARCHAR[]') GROUP BY table_name ORDER BY table_name"
+        ).fetchall()
+        hits: list[str] = []
+        for table, names in columns:
+            where = " OR ".join(f'contains(CAST("{n}" AS VARCHAR), ?)' for n in names)
+            sql = f'SELECT count(*) FROM "{table}" WHERE {where}'  # noqa: S608 - names of the catalogue
+            row = con.execute(sql, [vehicle_id] * len(names)).fetchone()
+            if row is not None and row[0]:
+                hits.append(table)
+    return len(columns), hits
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
