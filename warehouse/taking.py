@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from queue import Full, Queue
 from threading import Event, Thread
 from typing import TYPE_CHECKING
@@ -70,6 +71,8 @@ class Taking:
         The warehouse; nothing is written into its database here.
     base
         Beginning of the names of the file's parts.
+    latest
+        Samples and sessions from later than this have a clock that is ahead: by default a day after now (UTC).
     """
 
     wh: Warehouse
@@ -77,6 +80,7 @@ class Taking:
     parts: list[Part] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
     first_reject: tuple[int, str] | None = None
+    latest: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1))
     _own: list[OwnPart] = field(default_factory=list)
     _batches: list[Batch] = field(default_factory=list)
     _rows: int = 0
@@ -129,6 +133,8 @@ class Taking:
             rows[kind] = _by_line(pl.concat([batch.rows[kind] for batch in batches if kind in batch.rows]))
         rejects = pl.concat([batch.rejects.select(REJECTS.keys()) for batch in batches])
         rows, rejects = self._drop_forgotten(rows, rejects)
+        rows, early = self._not_yet(rows, batches)
+        rejects = pl.concat([rejects, early])
         for kind, frame in rows.items():
             if KIND_RULES[kind].owner == "vehicle_id":
                 rows[kind] = self.door.hide_rows(frame)
@@ -173,6 +179,28 @@ class Taking:
         self.counts.forgotten += lines.len()
         out = {kind: frame.filter(~frame["line"].is_in(lines.implode())) for kind, frame in rows.items()}
         return out, rejects.filter(~rejects["line"].is_in(lines.implode()))
+
+    def _not_yet(
+        self, rows: dict[str, pl.DataFrame], batches: list[Batch]
+    ) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
+        """Records of samples and sessions from later than tomorrow are refused: their clock is ahead."""
+        hit: list[pl.DataFrame] = []
+        for kind, frame in rows.items():
+            rule = KIND_RULES[kind]
+            if rule.owner == "vehicle_id":
+                early = frame.filter(pl.col(rule.time) > self.latest)
+                hit += [early.select("line", pl.col("vehicle_id").alias("owner"))] if early.height else []
+        if not hit:
+            return rows, pl.DataFrame(schema=REJECTS)
+        early = pl.concat(hit).unique("line", keep="first", maintain_order=True)
+        lines = early["line"]
+        texts = pl.concat([batch.texts(lines).select("line", "raw_text") for batch in batches])
+        said = early.join(texts, on="line", how="left", maintain_order="left").with_columns(
+            pl.lit("future_time").alias("reason"),
+            pl.lit("the time is later than the day after it was taken in").alias("detail"),
+        )
+        out = {kind: frame.filter(~frame["line"].is_in(lines.implode())) for kind, frame in rows.items()}
+        return out, said.select(pl.col(name).cast(dtype) for name, dtype in REJECTS.items())
 
     def _conflicts(self, kind: str, rows: pl.DataFrame, lines: pl.Series, batches: list[Batch]) -> pl.DataFrame:
         owner = KIND_RULES[kind].owner
