@@ -13,6 +13,33 @@ from time import perf_counter
 from pipelines.settings import Settings, prepare_environment
 
 SEED, VEHICLES, DAYS = 1, 3, 45
+_HEAD = "vehicle,time_utc,session,state,voltage_v,current_a,soc_pct,battery_temp_c,ambient_c,power_kw,odometer_km\n"
+_ROW = "warm,2025-01-01T00:00:00Z,1,drive,350.5,-20.1,55.5,20,15,0,1000\n"
+_EVENT = (
+    '[2,"1","TransactionEvent",{"eventType":"Started","timestamp":"2025-01-01T00:00:00Z","triggerReason":"CablePluggedIn",'
+    '"seqNo":0,"transactionInfo":{"transactionId":"1"},"evse":{"id":1},"meterValue":[{"timestamp":"2025-01-01T00:00:00Z",'
+    '"sampledValue":[{"value":12.5,"measurand":"Energy.Active.Import.Register"}]}]}]\n'
+)
+
+
+def warm_readers() -> None:
+    """Compile what reads logs: small files never reach the compiled loops of large ones, so a large one is made."""
+    from warehouse.formatspec import load_format
+    from warehouse.readers import ocpp, source, table
+
+    samples = load_format("fadecast_samples")
+    # The first block is read the careful way, whatever its size; a second one has to follow.
+    rows = (source.BLOCK_BYTES + 2 * table.MIN_BYTES) // len(_ROW)
+    read = source.BytesSource((_HEAD + _ROW * rows).encode(), table.counter(samples))
+    for _ in table.read(read, samples):
+        pass
+    events = load_format("ocpp_201")
+    reader = ocpp.READER
+    if reader.counter is None:
+        raise TypeError("OCPP messages are counted while they are read")
+    for text in (_EVENT * 3, f"[{_EVENT},{_EVENT}]"):
+        for _ in reader.read(source.BytesSource(text.encode(), reader.counter(events), name="CP1.jsonl"), events):
+            pass
 
 
 def warm() -> float:
@@ -24,6 +51,7 @@ def warm() -> float:
     from warehouse.keys import write_demo_key, write_demo_marker
 
     begun = perf_counter()
+    warm_readers()
     with tempfile.TemporaryDirectory(prefix="fadecast-warm-") as folder:
         home = Path(folder) / "home"
         settings = Settings(home=home, seed=SEED, draws=50, conformance_samples=1, conformance_days=7)
