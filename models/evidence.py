@@ -37,6 +37,8 @@ class HeldOut:
         The readings, shape (n,). [1]
     mean_frac, sd_frac
         Predictions of the laws and their standard deviations (reading error included), shape (n, laws). [1]
+    full_frac
+        What the laws say of the same days once they have seen these readings, shape (n, laws); None: not computed. [1]
     """
 
     vehicle_id: str
@@ -47,6 +49,7 @@ class HeldOut:
     sigma_frac: FloatArray
     mean_frac: FloatArray
     sd_frac: FloatArray
+    full_frac: FloatArray | None = None
 
     def mixture(self, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Mean and standard deviation of the weighted mixture of laws, shape (n,) each."""
@@ -225,7 +228,6 @@ def fit_fleet(
         members = laws[cohort_id]
         own = [histories[v] for v in sorted(histories) if histories[v].cohort_id == cohort_id]
         out, near = _held_out(cohort_id, own, members, prior)
-        held += out
         scores = log_scores(out) if out else np.empty((0, len(members)))
         weight = stacking_weights(scores, terms.number("weight_floor"), terms.number("weight_prior_vehicles"))
         for k, law in enumerate(members):
@@ -242,8 +244,20 @@ def fit_fleet(
                     heldout_inside_80_frac=float(np.mean(np.abs(error) <= Z80 * sd)),
                 )
             fits[cohort_id, law.law_id] = fit
+        held += [_seen_again(h, histories, members, [fits[cohort_id, law.law_id] for law in members]) for h in out]
         apart = cohort_difference_weights(own, members, [fits[cohort_id, law.law_id] for law in members], home)
         if apart is not None:
             for law, w in zip(members, apart, strict=True):
                 fits[cohort_id, law.law_id] = replace(fits[cohort_id, law.law_id], difference_weight=float(w))
     return FleetFit(fits, tuple(held), training)
+
+
+def _seen_again(
+    row: HeldOut, histories: Mapping[str, History], laws: Sequence[Law], fits: Sequence[CohortFit]
+) -> HeldOut:
+    h = histories[row.vehicle_id]
+    said = [
+        predict(h, law, fit.mean, fit.vehicle(h.vehicle_id).mean, fit.prior.spread_factor, row.days).soh_frac
+        for law, fit in zip(laws, fits, strict=True)
+    ]
+    return replace(row, full_frac=np.column_stack(said))

@@ -124,7 +124,7 @@ def test_the_life_before_the_logs_is_there_and_flagged(warehouse: Warehouse) -> 
     assert done.vehicle_shrinkage("va") < done.vehicle_shrinkage("vb") < 1.01
     assert 0 < done.outside["va"]["nmc_b1_2023"] <= 1
     assert not done.residual.used
-    assert done.shifts["va"][0] == 0.0
+    assert done.shifts["va"].frac == 0.0
 
 
 def test_a_changed_duty_is_computed_anew_and_others_are_not(warehouse: Warehouse) -> None:

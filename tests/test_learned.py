@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from models.domain import DAYS_PER_MONTH, History, Readings
+from models.ensemble import worlds
 from models.evidence import HeldOut, fit_fleet, held_out_readings, training_mask
 from models.fleet import fleet_prior
 from models.fleet_predict import predict
@@ -123,18 +124,49 @@ def test_the_residual_learns_what_the_laws_miss_and_withdraws_outside() -> None:
     assert again.shift_frac(row) == r.shift_frac(row)
 
 
+def test_only_what_the_full_fit_has_left_is_added_and_the_time_forward_error_is_told() -> None:
+    held, duty = synthetic_held_out(40, 0.03)
+    row = feature_row(360 / 365.25, 80 / 365.25, 0.05, {**duty["v00"], "mean_temp_c": 27.0})
+    plain = fit_residual(held, {"c": np.ones(1)}, duty, TERMS)
+    assert plain.forward_learned_pp is not None and plain.forward_laws_pp is not None
+    assert plain.forward_learned_pp < 0.7 * plain.forward_laws_pp
+    assert "on later readings than it learned from" in plain.reason
+    assert plain.left_frac > 0.8
+    for share in (0.0, 0.25):
+        # A full fit that has taken up most of what the earlier fit missed.
+        seen = [replace(h, full_frac=h.mean_frac + (1.0 - share) * (h.soh_frac[:, None] - h.mean_frac)) for h in held]
+        r = fit_residual(seen, {"c": np.ones(1)}, duty, TERMS)
+        assert r.used and r.left_frac == pytest.approx(share * plain.left_frac, abs=0.02)
+        assert r.shift_frac(row)[0] == pytest.approx(share * plain.shift_frac(row)[0], abs=0.002)
+
+
+def test_a_conformal_width_beyond_the_laws_own_reaches_the_forecast() -> None:
+    held, duty = synthetic_held_out(60, 0.0)
+    bold = [replace(h, sd_frac=0.25 * h.sd_frac) for h in held]  # say 0.25 %, err by 0.4 %
+    r = fit_residual(bold, {"c": np.ones(1)}, duty, TERMS)
+    assert not r.used
+    extra = r.extra_sigma_frac(60.0, 0.0025)
+    assert np.hypot(extra, 0.0025) == pytest.approx(0.004, rel=0.2)
+    assert fit_residual(held, {"c": np.ones(1)}, duty, TERMS).extra_sigma_frac(60.0, 0.01) == 0.0
+    assert r.extra_sigma_frac(4000.0, 0.0025) == 0.0  # too few vehicles so far ahead: the laws' interval stands
+    law = LAWS[0]
+    quiet, wide = (worlds({}, "c", "v", [law], 400, 1, residual_sigma_frac=s) for s in (0.0, extra))
+    assert quiet.residual_shift_frac.std() == 0.0
+    assert wide.residual_shift_frac.std() == pytest.approx(extra, rel=0.1)
+
+
 def test_conformal_needs_enough_vehicles_and_covers() -> None:
     rng = np.random.default_rng(5)
-    groups = [f"v{i}" for i in range(60) for _ in range(4)]
-    sd = np.full(240, 0.01)
-    error = 0.02 * rng.standard_normal(240)  # the laws' spread is too small by half
-    c = group_conformal(error, sd, np.full(240, 30.0), groups, 0.8, 20)
-    assert c.groups == (60, 0, 0)
+    groups = [f"v{i}" for i in range(400) for _ in range(4)]
+    sd = np.full(1600, 0.01)
+    error = 0.02 * rng.standard_normal(1600)  # the laws' spread is too small by half
+    c = group_conformal(error, sd, np.full(1600, 30.0), groups, 0.8, 20)
+    assert c.groups == (400, 0, 0)
     assert np.isnan(c.factors[1])
     assert c.half_width_frac(400.0, 0.01) is None
-    width = c.half_width_frac(30.0, 0.01)
-    assert width is not None and width > 0.0256
-    assert c.inside_frac >= 0.8
+    # One reading is to be held, not all four of a vehicle at once: 1.28 standard deviations, not 1.9.
+    assert c.half_width_frac(30.0, 0.01) == pytest.approx(1.2816 * 0.02, rel=0.12)
+    assert c.inside_frac == pytest.approx(0.8, abs=0.02)
     assert np.isnan(conformal_factor(np.arange(3.0), 0.8))
     assert horizon_bin(np.array([10.0, 90.0, 400.0])).tolist() == [0, 1, 2]
 

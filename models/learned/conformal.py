@@ -1,7 +1,8 @@
 """Group-wise conformal intervals: one score a vehicle and bin of horizon, normalised by the laws' own spread.
 
-Readings of one vehicle are not exchangeable with each other, vehicles are: the largest normalised error of a vehicle
-within a bin is its score. No guarantee is claimed forward in time.
+Readings of one vehicle are not exchangeable with each other, vehicles are: one reading of each vehicle counts in a bin,
+the furthest ahead. (The largest error of a vehicle would hold all its readings at once, and so be wider than an
+interval that is asked to hold one.) No guarantee is claimed forward in time.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Conformal:
     Parameters
     ----------
     level
-        Aimed coverage of a vehicle's readings. [1]
+        Aimed coverage of one reading. [1]
     factors
         Half width over standard deviation, one a bin of `HORIZON_EDGES_DAYS`.
     widths_frac
@@ -31,7 +32,7 @@ class Conformal:
     groups
         Vehicles in each bin.
     inside_frac
-        Share of readings inside the interval made without their own vehicle. [1]
+        Share of those readings, one a vehicle and bin, inside the interval made without their own vehicle. [1]
     """
 
     level: float
@@ -97,10 +98,9 @@ def group_conformal(
         sizes[b] = len(ids)
         if len(ids) < min_groups:
             continue
-        score = np.array([z[(bins == b) & (names == g)].max() for g in ids])
+        ahead = [np.flatnonzero((bins == b) & (names == g)) for g in ids]
+        score = np.array([z[i[np.argmax(horizon_days[i])]] for i in ahead])
         factors[b] = conformal_factor(score, level)
         widths[b] = factors[b] * float(np.median(sd_frac[bins == b]))
-        for i, g in enumerate(ids):
-            without = conformal_factor(np.delete(score, i), level)
-            inside += (z[(bins == b) & (names == g)] <= without).tolist()
+        inside += [bool(score[i] <= conformal_factor(np.delete(score, i), level)) for i in range(len(ids))]
     return Conformal(level, factors, widths, tuple(sizes), float(np.mean(inside)) if inside else float("nan"))

@@ -62,7 +62,7 @@ def fit_curve(readings: Sequence[Readings], power: float) -> Curve:
             constant += float(y @ both[:, 2])
             constant += float(np.linalg.slogdet(_covariance(x, bms, sigma, slope_sigma))[1])
         beta = np.linalg.solve(information + 1e-9 * np.eye(2), score)
-        return constant - float(score @ beta), beta
+        return constant - float(score @ beta), np.asarray(beta, dtype=np.float64)
 
     found = minimize(lambda z: solve(float(np.exp(z[0])))[0], np.array([np.log(0.005)]), method="Nelder-Mead",
                      options={"maxiter": 40, "xatol": 0.02, "fatol": 0.01})  # fmt: skip

@@ -49,7 +49,7 @@ def load_inputs(
         pack = pack_of(vehicle, settings.home)
         year = load_year(wh, vehicle, home, pack)
         laws = learned.laws[vehicle.cohort_id]
-        shift, _ = learned.shifts[vehicle_id]
+        shift = learned.shifts[vehicle_id]
         yield VehicleInputs(
             vehicle=vehicle,
             home=home,
@@ -68,7 +68,8 @@ def load_inputs(
                 laws,
                 terms.draws,
                 terms.seed,
-                residual_shift_frac=shift,
+                residual_shift_frac=shift.frac,
+                residual_sigma_frac=shift.sigma_frac,
                 outside_frac=learned.outside[vehicle_id],
                 home=settings.home,
             ),
@@ -121,7 +122,7 @@ def load_past(
         full_cycles_per_year=cycles / max(days / DAYS_PER_YEAR, 1e-9),
         outside_frac=float(np.mean(list(outside.values()))) if outside else None,
         shrinkage=learned.vehicle_shrinkage(vehicle_id),
-        residual_note=learned.shifts[vehicle_id][1],
+        residual_note=learned.shifts[vehicle_id].note,
         logged_days=days,
         resistance=load_resistance(wh, vehicle_id, (terms.as_of - vehicle.in_service_date).days + 1.0),
     )

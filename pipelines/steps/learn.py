@@ -37,6 +37,15 @@ _BATCH = 50
 _WHERE = "vehicle_id = ? AND law_id = ? AND policy_id = ?"
 
 
+@dataclass(frozen=True)
+class Shift:
+    """What the learned residual adds to a vehicle's capacity and its standard deviation [1], and why."""
+
+    frac: float
+    sigma_frac: float
+    note: str
+
+
 @dataclass(frozen=True, eq=False)
 class Learned:
     """What a night learned, for the decide step.
@@ -54,7 +63,7 @@ class Learned:
     outside
         Vehicle -> law -> share of the recorded exposure outside the law's range. [1]
     shifts
-        Vehicle -> what the learned residual adds to its capacity [1], and why.
+        Vehicle -> what the learned residual adds to its capacity.
     computed
         Vehicles whose exposures were computed in this run.
     """
@@ -64,7 +73,7 @@ class Learned:
     laws: dict[str, tuple[Law, ...]]
     residual: ResidualModel
     outside: dict[str, dict[str, float]]
-    shifts: dict[str, tuple[float, str]]
+    shifts: dict[str, Shift]
     computed: int
 
     @property
@@ -233,19 +242,27 @@ def _duty_features(wh: Warehouse, vehicle_id: str, as_of: date) -> dict[str, flo
 
 def _shift(
     wh: Warehouse, history: History, fleet: FleetFit, laws: Sequence[Law], residual: ResidualModel, as_of: date
-) -> tuple[float, str]:
-    if not residual.used:
-        return 0.0, residual.reason
+) -> Shift:
     age = float(history.period_days.sum())
     anchored = history.readings.days[~history.readings.bms_reported]
     if anchored.shape[0] < MIN_READINGS:
-        return 0.0, f"withdrawn to the laws: fewer than {MIN_READINGS} readings of its own"
+        few = f"withdrawn to the laws: fewer than {MIN_READINGS} readings of its own"
+        return Shift(0.0, 0.0, few if residual.used else residual.reason)
     fits = [fleet.fits[history.cohort_id, law.law_id] for law in laws]
-    at, sigma = np.array([age]), np.zeros(1)
-    said = [predict_marginal(f, history, law, at, sigma)[0][0] for f, law in zip(fits, laws, strict=True)]
-    loss = 1.0 - float(np.dot(said, [f.weight for f in fits]))
-    years = (age - float(anchored.max())) / 365.25
-    return residual.shift_frac(feature_row(age / 365.25, years, loss, _duty_features(wh, history.vehicle_id, as_of)))
+    weight = np.array([f.weight for f in fits])
+    fresh = np.array([float(np.mean(history.readings.fresh_sigma_frac[~history.readings.bms_reported]))])
+    at = np.array([age])
+    said = [predict_marginal(f, history, law, at, fresh) for f, law in zip(fits, laws, strict=True)]
+    means, sds = (np.array([float(x[k][0]) for x in said]) for k in (0, 1))
+    mean = float(means @ weight)
+    sd = float(np.sqrt((sds**2 + (means - mean) ** 2) @ weight))
+    horizon = age - float(anchored.max())
+    sigma = residual.extra_sigma_frac(horizon, sd)
+    if not residual.used:
+        return Shift(0.0, sigma, residual.reason)
+    duty = _duty_features(wh, history.vehicle_id, as_of)
+    shift, note = residual.shift_frac(feature_row(age / 365.25, horizon / 365.25, 1.0 - mean, duty))
+    return Shift(shift, sigma, note)
 
 
 def fit_rows(fleet: FleetFit, histories: Mapping[str, History]) -> list[dict[str, Any]]:
@@ -282,7 +299,7 @@ def fit_rows(fleet: FleetFit, histories: Mapping[str, History]) -> list[dict[str
 
 
 def residual_rows(residual: ResidualModel) -> list[dict[str, Any]]:
-    """Rows of ``out_residual``: the fleet, then each bin of horizon with its conformal half width."""
+    """Rows of ``out_residual``: the fleet, time-forward, then each bin of horizon with its conformal half width."""
     conformal = residual.conformal
     row = {
         "scope": "fleet",
@@ -296,6 +313,10 @@ def residual_rows(residual: ResidualModel) -> list[dict[str, Any]]:
         "inside_80_frac": None if conformal is None else conformal.inside_frac,
     }
     rows = [row]
+    if residual.forward_laws_pp is not None:
+        forward = {"rmse_laws_pp": residual.forward_laws_pp, "rmse_learned_pp": residual.forward_learned_pp}
+        said = "learned from earlier held-out readings, tried on later ones"
+        rows.append(row | forward | {"scope": "fleet, time-forward", "reason": said, "inside_80_frac": None})
     if conformal is not None:
         for b, (groups, width) in enumerate(zip(conformal.groups, conformal.widths_frac, strict=True)):
             low, high = HORIZON_EDGES_DAYS[b : b + 2]
