@@ -15,6 +15,7 @@ from warehouse.keys import MASK, hash_ids, mask_vins, tombstone
 if TYPE_CHECKING:
     from warehouse.store import Warehouse
 
+FORGOTTEN = "the record is of a vehicle that was to be forgotten"
 _MIN_ID = 3
 _MAYBE_VIN = "[A-HJ-NPR-Za-hj-npr-z0-9]{17}"
 

@@ -2,7 +2,7 @@
 
 Every step can be done again: a mark (`meta_forgotten`, a keyed hash from which the id does not follow) is set first and
 is "done" last, so that a run that was killed is finished by the next. The mark keeps the vehicle out of later files.
-A file's ledger counts the records that went as ``rows_forgotten``: read = loaded + rejected + duplicate + forgotten.
+A file's ledger says how many of its loaded and rejected records were erased (``rows_forgotten``); the sum still holds.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import polars as pl
 
+from warehouse.door import FORGOTTEN
 from warehouse.keys import MASK, hash_id, tombstone
 from warehouse.parts import RAW_FOLDER, sweep, write_part
 from warehouse.raw import KIND_RULES
@@ -133,9 +134,9 @@ def _parts(wh: Warehouse, vehicle_id: str) -> tuple[int, int]:
             else:
                 _renew(wh, part_id, kind, path, rest)
             wh.con.execute(
-                "UPDATE meta_file SET rows_loaded = rows_loaded - ?, rows_forgotten = rows_forgotten + ?,"
-                " rows_parts = rows_parts - ? WHERE sha256 = ? AND starts_with(?, format || '-')",
-                [lines, lines, gone.height, sha256, part_id],
+                "UPDATE meta_file SET rows_forgotten = rows_forgotten + ?, rows_parts = rows_parts - ?"
+                " WHERE sha256 = ? AND starts_with(?, format || '-')",
+                [lines, gone.height, sha256, part_id],
             )
             # What the vehicle's lines looked like where they could not be read: nobody can tell whose they were.
             wh.con.execute("UPDATE raw_reject SET raw_text = ? WHERE sha256 = ? AND vehicle_id IS NULL", [MASK, sha256])
@@ -159,17 +160,19 @@ def _renew(wh: Warehouse, part_id: str, kind: str, path: str, rest: pl.DataFrame
 
 
 def _rejects(wh: Warehouse, vehicle_id: str) -> int:
-    """Refused records of the vehicle; they count as forgotten."""
+    """Refused records of the vehicle: that they were refused stays, what they said goes."""
     found = wh.rows(
         "SELECT sha256, format, count(*) FROM raw_reject WHERE vehicle_id = ? GROUP BY ALL ORDER BY ALL", [vehicle_id]
     )
     for sha256, name, n in found:
         wh.con.execute(
-            "UPDATE meta_file SET rows_rejected = rows_rejected - ?, rows_forgotten = rows_forgotten + ?"
-            " WHERE sha256 = ? AND format = ?",
-            [n, n, sha256, name],
+            "UPDATE meta_file SET rows_forgotten = rows_forgotten + ? WHERE sha256 = ? AND format = ?",
+            [n, sha256, name],
         )
-    wh.con.execute("DELETE FROM raw_reject WHERE vehicle_id = ?", [vehicle_id])
+    wh.con.execute(
+        "UPDATE raw_reject SET reason = 'forgotten', detail = ?, raw_text = ?, vehicle_id = NULL WHERE vehicle_id = ?",
+        [FORGOTTEN, MASK, vehicle_id],
+    )
     return sum(n for _, _, n in found)
 
 

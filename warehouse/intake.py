@@ -3,7 +3,7 @@
 A file streams through: hash, then batches of its reader (`warehouse.readers`) into parts (`warehouse.taking`). Parts
 first (written to a temporary name, synced, renamed), then ledger, part rows, refused rows and core rows in one
 transaction: a kill in between leaves orphan parts, which the next ingest sweeps. rows_read is counted on the file's
-bytes and never summed from the others; ``sql/checks`` proves read = loaded + rejected + duplicate + forgotten.
+bytes and never summed from the others; ``sql/checks`` proves read = loaded + rejected + duplicate.
 """
 
 from __future__ import annotations

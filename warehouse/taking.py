@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from warehouse.dedupe import OwnPart, mark, runs_of
-from warehouse.door import Door
+from warehouse.door import FORGOTTEN, Door
+from warehouse.keys import MASK
 from warehouse.parts import scratch_folder, spans, write_part
 from warehouse.raw import KIND_RULES, RAW_SCHEMAS
 from warehouse.readers.batch import REJECTS
@@ -48,7 +49,7 @@ class Part:
 
 @dataclass
 class Counts:
-    """Records of a file by what became of them."""
+    """Records of a file by what became of them; the forgotten ones are among the rejected."""
 
     loaded: int = 0
     rejected: int = 0
@@ -58,7 +59,7 @@ class Counts:
     @property
     def total(self) -> int:
         """All records that a reader accounted for."""
-        return self.loaded + self.rejected + self.duplicate + self.forgotten
+        return self.loaded + self.rejected + self.duplicate
 
 
 @dataclass
@@ -164,7 +165,7 @@ class Taking:
     def _drop_forgotten(
         self, rows: dict[str, pl.DataFrame], rejects: pl.DataFrame
     ) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
-        """Records of forgotten vehicles are counted and dropped, whatever else a record holds."""
+        """Records of forgotten vehicles are refused without a word of what they hold."""
         gone = [_no_lines()]
         for kind, frame in rows.items():
             mask = self.door.forgotten(frame["vehicle_id"]) if KIND_RULES[kind].owner == "vehicle_id" else None
@@ -178,7 +179,16 @@ class Taking:
             return rows, rejects
         self.counts.forgotten += lines.len()
         out = {kind: frame.filter(~frame["line"].is_in(lines.implode())) for kind, frame in rows.items()}
-        return out, rejects.filter(~rejects["line"].is_in(lines.implode()))
+        refused = (
+            lines.alias("line")
+            .to_frame()
+            .with_columns(
+                pl.lit("forgotten").alias("reason"), pl.lit(FORGOTTEN).alias("detail"), pl.lit(MASK).alias("raw_text")
+            )
+        )
+        missing = [pl.lit(None, dtype).alias(name) for name, dtype in REJECTS.items() if name not in refused.columns]
+        refused = refused.with_columns(missing).select(pl.col(n).cast(t) for n, t in REJECTS.items())
+        return out, pl.concat([rejects.filter(~rejects["line"].is_in(lines.implode())), refused])
 
     def _not_yet(
         self, rows: dict[str, pl.DataFrame], batches: list[Batch]
