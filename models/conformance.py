@@ -72,6 +72,13 @@ class Stratified(Protocol):
     def mean_soc_frac(self) -> float: ...
 
 
+class OfCell(Stratified, Protocol):
+    """Traits and the cell they belong to."""
+
+    @property
+    def cell_id(self) -> str: ...
+
+
 @dataclass(frozen=True)
 class Traits:
     """What conformance samples are spread over."""
@@ -120,6 +127,23 @@ def conformance_sample(candidates: Sequence[Stratified], n: int) -> list[int]:
         picked.append(int(np.argmax(distance)))
         distance = np.minimum(distance, np.abs(scaled - scaled[picked[-1]]).sum(axis=1))
     return picked
+
+
+def sample_by_cell(candidates: Sequence[OfCell], n: int) -> list[int]:
+    """Indices of at most n candidates: every cell in turn, the most frequent first, each spread as by its own sample.
+
+    A parameter set is what a conformance run tests first of all: as soon as a fleet has cars of a cell, one of its
+    duties is drawn (cells in the order of their number of candidates, ties by name, while n lasts).
+    """
+    of_cell: dict[str, list[int]] = {}
+    for i, c in enumerate(candidates):
+        of_cell.setdefault(c.cell_id, []).append(i)
+    turns = [
+        [mine[i] for i in conformance_sample([candidates[j] for j in mine], n)]
+        for _, mine in sorted(of_cell.items(), key=lambda item: (-len(item[1]), item[0]))
+    ]
+    in_turn = [turn[k] for k in range(max(map(len, turns), default=0)) for turn in turns if k < len(turn)]
+    return in_turn[: max(n, 0)]
 
 
 def cut_days(duty: Duty, first_day: int, days: int) -> Duty:

@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     workers: int = Field(default=2, ge=1, le=64)
     horizon_years: int = Field(default=10, ge=1, le=20)
     batch_vehicles: int = Field(default=50, ge=1, le=200)
-    conformance_samples: int = Field(default=4, ge=0, le=64)
+    conformance_samples: int = Field(default=6, ge=0, le=64)
     conformance_days: int = Field(default=90, ge=7, le=3650)
     pybamm_budget_pp: float = Field(default=0.1, gt=0)
     serve_hour_utc: int = Field(default=2, ge=0, le=23)

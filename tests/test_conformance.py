@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from models.calibration import typical_duty
 from models.cell import parameter_values
 from models.cell_reference import ReferenceUnsolved, reference_simulation
-from models.conformance import Traits, conformance, conformance_sample, cut_days, start_state, traits
+from models.conformance import (
+    Traits,
+    conformance,
+    conformance_sample,
+    cut_days,
+    sample_by_cell,
+    start_state,
+    traits,
+)
 from models.domain import Pack
 from models.laws import sei
 from models.laws.esoh import ocv_curve
@@ -21,6 +29,7 @@ from models.parameters import entry
 from pipelines.settings import Settings
 from pipelines.steps import conform
 from pipelines.steps.conform import Sample, run_samples
+from pipelines.steps.decide_types import Candidate
 from warehouse.store import open_warehouse
 
 
@@ -56,6 +65,19 @@ def test_sample_reaches_hot_cold_and_harsh() -> None:
     candidates = [Traits(*v) for v in np.column_stack([rng.normal(15, 3, 50)] * 2 + [rng.uniform(0.1, 0.3, (50, 2))])]
     candidates += [Traits(35, 40, 0.2, 0.2), Traits(-5, 0, 0.2, 0.2), Traits(15, 20, 0.9, 0.2)]
     assert {50, 51, 52} & set(conformance_sample(candidates, 4))
+
+
+def test_every_cell_has_its_turn() -> None:
+    """One LFP car among many NMC ones is drawn second, and each cell's own draw is spread."""
+    rng = np.random.default_rng(1)
+    many = [Candidate("v", "nmc811_lgm50", "p", *v) for v in rng.uniform(0.1, 0.9, (40, 3))]
+    few = [Candidate("w", "lfp_prada2013", "p", t, 0.2, 0.5) for t in (5.0, 15.0, 30.0)]
+    candidates = many + few
+    picked = sample_by_cell(candidates, 6)
+    assert [candidates[i].cell_id for i in picked] == ["nmc811_lgm50", "lfp_prada2013"] * 3
+    assert [i for i in picked if i < 40] == conformance_sample(many, 6)[:3]
+    assert len(sample_by_cell(candidates, 100)) == 43
+    assert sample_by_cell(candidates, 0) == sample_by_cell([], 5) == []
 
 
 @settings(max_examples=20, deadline=None)

@@ -1,13 +1,15 @@
 """Conformance: a stratified sample of vehicle-policies through PyBaMM and the fast routes, every night that computes.
 
 What is compared is capacity after some weeks of the very duty that the vehicle's forecast rests on (for `as_driven` the
-logged duty itself). Samples alternate between the members and walk through the seasons. The rows say how far the
+logged duty itself). Samples take the fleet's cells in turn, alternate between a cell's members and walk through the
+seasons. The rows say how far the
 kernel is off; the night fails when one is above its budget.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from models.cell_reference import ReferenceUnsolved
-from models.conformance import ConformanceResult, conformance, conformance_sample, cut_days
+from models.conformance import ConformanceResult, conformance, cut_days, sample_by_cell
 from models.dispatch import dispatch
 from models.dispatch_duty import duty_of
 from models.domain import Duty, Pack
@@ -119,7 +121,7 @@ def conform(wh: Warehouse, settings: Settings, candidates: Sequence[Candidate]) 
     """
     able = [c for c in candidates if sei.members(c.cell_id, settings.home)]
     wanted = settings.conformance_samples
-    picked = [able[i] for i in conformance_sample(able, 2 * wanted)]
+    picked = [able[i] for i in sample_by_cell(able, 2 * wanted)]
     least = min(LEAST_DAYS, settings.conformance_days) * 24 * 60
     samples = [s for s in _samples(wh, settings, picked) if s.duty.steps * s.duty.step_minutes >= least]
     return run_samples(wh, settings, samples[:wanted])
@@ -165,6 +167,7 @@ def _samples(wh: Warehouse, settings: Settings, picked: Sequence[Candidate]) -> 
     vehicles, homes = load_vehicles(wh), load_homes(wh)
     known = {p.policy_id: p for p in policies(settings.home)}
     out: list[Sample] = []
+    runs: Counter[str] = Counter()  # of each cell: its members take turns
     for i, candidate in enumerate(picked):
         vehicle = vehicles[candidate.vehicle_id]
         pack = pack_of(vehicle, settings.home)
@@ -186,7 +189,9 @@ def _samples(wh: Warehouse, settings: Settings, picked: Sequence[Candidate]) -> 
         first = (i * 91) % max(days - settings.conformance_days + 1, 1)
         members = sei.members(candidate.cell_id, settings.home)
         duty = cut_days(duty, first, settings.conformance_days)
-        out.append(Sample(candidate.vehicle_id, candidate.policy_id, duty, pack, members[i % len(members)]))
+        law = members[runs[candidate.cell_id] % len(members)]
+        runs[candidate.cell_id] += 1
+        out.append(Sample(candidate.vehicle_id, candidate.policy_id, duty, pack, law))
     return out
 
 
