@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ import numpy as np
 from models.domain import FloatArray
 from models.laws.esoh import EDGE, EsohTables
 from models.laws.sei import SeiTables, parameters_id
+from models.laws.sei_heat import HeatConstants
 from models.laws.sei_kernel import FARADAY, GAS, SeiConstants
-from models.parameters import Entry, entry
+from models.parameters import Entry, ParameterError, entry
 
 TABLE_POINTS = 10_001
 _OPTIONS = {"sei_ec": "ec reaction limited", "sei_interstitial": "interstitial-diffusion limited"}
@@ -223,3 +225,76 @@ def sei_tables(cell_id: str, law_id: str, home: Path | None = None) -> SeiTables
     if not np.any(entropic):
         entropic = np.zeros(1)
     return SeiTables(constants, esoh, entropic, j_cold)
+
+
+@dataclass(frozen=True, eq=False)
+class HeatTables:
+    """Self-heating of one cell: see `models.laws.sei_heat`."""
+
+    constants: HeatConstants
+    resistance_ohm: FloatArray
+    cathode_exchange_a_m2: FloatArray
+
+
+def heat_tables(cell_id: str, home: Path | None = None) -> HeatTables:
+    """Heat capacity, cooling and resistances of a cell, from its parameter set.
+
+    The resistance is that of electrolyte (ohmic and diffusive) and solids for a reaction even over the electrodes.
+
+    Raises
+    ------
+    ParameterError
+        The cell's set (e.g. Prada2013) says nothing about heat.
+    """
+    pybamm = _pybamm()
+    p = parameter_values(cell_id, None, home)
+    if "Total heat transfer coefficient [W.m-2.K-1]" not in p:
+        raise ParameterError(f"Cell '{cell_id}': its parameter set has no thermal parameters; use one that has.")
+    par = pybamm.LithiumIonParameters({"thermal": "lumped"})
+    reference = float(p["Reference temperature [K]"])
+    salt = float(p["Initial concentration in electrolyte [mol.m-3]"])
+    c_max = float(p["Maximum concentration in positive electrode [mol.m-3]"])
+    radius = float(p["Positive particle radius [m]"])
+    area = float(p.evaluate(par.A_cc))
+    material = float(p["Positive electrode active material volume fraction"])
+    surface = 3.0 * material / radius * float(p.evaluate(par.p.L)) * area
+    kelvins = np.arange(243.15, 329.0, 5.0)
+
+    def at(function: Any, *args: float) -> float:
+        return float(np.asarray(p.evaluate(function(*(pybamm.Scalar(a) for a in args)))).ravel()[0])
+
+    def ohm(kelvin: float) -> float:
+        transfer = 1.0 - at(par.t_plus, salt, kelvin)
+        per_mol = at(par.chi, salt, kelvin) * GAS * kelvin * transfer / (FARADAY**2 * salt)
+        conductivity, diffusivity = at(par.kappa_e, salt, kelvin), at(par.D_e, salt, kelvin)
+        total = 0.0
+        parts = ((par.n, 3.0, "Negative electrode"), (par.s, 1.0, "Separator"), (par.p, 3.0, "Positive electrode"))
+        for domain, part, name in parts:
+            through = float(p[f"{name} porosity"]) ** float(p[f"{name} Bruggeman coefficient (electrolyte)"])
+            length = float(p.evaluate(domain.L)) / part
+            total += length / through * (1.0 / conductivity + per_mol / diffusivity)
+            if part > 1.0:
+                total += length / float(p[f"{name} conductivity [S.m-1]"])
+        return total / area
+
+    def exchange(kelvin: float) -> FloatArray:
+        value = p.evaluate(par.p.prim.j0(pybamm.Scalar(salt), pybamm.Vector(_grid() * c_max), pybamm.Scalar(kelvin)))
+        return np.asarray(value, dtype=float).ravel()
+
+    def activation(cold: float, warm: float) -> float:
+        return GAS * math.log(warm / cold) / (1.0 / reference - 1.0 / (reference + 10.0))
+
+    cold, warm = exchange(reference), exchange(reference + 10.0)
+    slow, fast = (at(par.p.prim.D, 0.5 * c_max, k) for k in (reference, reference + 10.0))
+    constants = HeatConstants(
+        heat_capacity_j_k=at(par.therm.rho_c_p_eff, reference) * float(p["Cell volume [m3]"]),
+        cooling_w_k=float(p["Total heat transfer coefficient [W.m-2.K-1]"])
+        * float(p["Cell cooling surface area [m2]"]),
+        cathode_surface_m2=surface,
+        cathode_exchange_activation_j=activation(cold[TABLE_POINTS // 2], warm[TABLE_POINTS // 2]),
+        cathode_shift=radius / (5.0 * slow * FARADAY * c_max * surface),
+        cathode_shift_activation_j=activation(slow, fast),
+        first_k=float(kelvins[0]),
+        step_k=5.0,
+    )
+    return HeatTables(constants, np.array([ohm(float(k)) for k in kelvins]), cold)

@@ -20,6 +20,7 @@ from models.laws.esoh import window
 from models.laws.sei import SeiTables, tables
 from models.laws.sei_kernel import FARADAY, KELVIN
 from models.laws.sei_steps import Steps, balanced_current, segments_of, steps_of
+from models.parameters import entry
 
 RTOL, ATOL = 1e-6, 1e-9
 RAMP_SECONDS = 10.0
@@ -52,7 +53,9 @@ class Kind:
     lumped_heat
         Whether the cell warms itself (``steps.temp_c`` is then the air's temperature), else isothermal.
     plating
-        PyBaMM's option, ``none`` unless plating is compared.
+        PyBaMM's option, ``none`` unless plating is compared (constants: ``parameters/plating.toml``).
+    plating_m_per_s
+        Kinetic rate constant of plating in place of the stated one. [m/s]
     compiled
         Compile the equations (needs a C compiler): four times faster once a model is solved often.
     """
@@ -60,6 +63,7 @@ class Kind:
     model: str = "SPM"
     lumped_heat: bool = False
     plating: str = "none"
+    plating_m_per_s: float | None = None
     compiled: bool = False
 
 
@@ -133,6 +137,8 @@ class Reference:
         self._breaks, current = _profile(steps.hours, -c_rate * tables.constants.capacity_ah)
         warm = np.concatenate([[steps.temp_c[0]], steps.temp_c, [steps.temp_c[-1]]]) + KELVIN
         at = np.concatenate([[0.0], self._ends[1:] - 1800.0 * steps.hours, [self._ends[-1]]])
+        if kind.plating != "none":
+            p.update(_plating(kind.plating_m_per_s, home), check_already_exists=False)
         names = (_ANODE_EPS, _CATHODE_EPS, _ANODE_C, _CATHODE_C, _FILM_START, _TEMP_START)
         p.update(dict.fromkeys(names, "[input]"))
         begin, scale = pybamm.InputParameter("begin"), pybamm.InputParameter("scale")
@@ -206,6 +212,24 @@ class Reference:
             np.asarray(solution.t, dtype=float) / 3600.0,
             {name: np.asarray(solution[name].entries, dtype=float) for name in self._outputs},
         )
+
+
+def _plating(kinetic_m_per_s: float | None, home: Path | None) -> dict[str, Any]:
+    """PyBaMM's parameters of plating; a set that has none gets them all."""
+    law = entry("plating", "plating", home)
+    speed = law.number("kinetic_m_per_s") if kinetic_m_per_s is None else kinetic_m_per_s
+
+    def exchange(c_e: Any, c_li: Any, temp_k: Any) -> Any:
+        return FARADAY * speed * c_e
+
+    return {
+        "Exchange-current density for plating [A.m-2]": exchange,
+        "Exchange-current density for stripping [A.m-2]": exchange,
+        "Lithium plating transfer coefficient": law.number("transfer_coefficient"),
+        "Typical plated lithium concentration [mol.m-3]": 1000.0,
+        "Initial plated lithium concentration [mol.m-3]": 0.0,
+        "Lithium metal partial molar volume [m3.mol-1]": 1.3e-05,
+    }
 
 
 def _last(solution: Any, name: str) -> float:

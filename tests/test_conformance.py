@@ -32,6 +32,8 @@ from pipelines.steps.conform import Sample, run_samples
 from pipelines.steps.decide_types import Candidate
 from warehouse.store import open_warehouse
 
+SETS = ("nmc811_lgm50", "nmc811_chen2020", "nmc532_mohtat2020", "lco_ai2020", "lfp_prada2013")
+
 
 def pack_of_cell(cell_id: str = "nmc811_lgm50") -> Pack:
     return Pack(
@@ -118,7 +120,7 @@ def test_aged_start_has_the_dutys_capacity() -> None:
     assert law.tables.capacity_frac(start_state(duty, pack_of_cell(), law)) == pytest.approx(0.85, abs=1e-6)
 
 
-@pytest.mark.parametrize("cell_id", ["nmc811_lgm50", "leaf_40kwh", "lfp_prada2013"])
+@pytest.mark.parametrize("cell_id", SETS)
 @pytest.mark.parametrize("law_id", sei.LAW_IDS)
 def test_parameters_reach_pybamm(cell_id: str, law_id: str) -> None:
     law = entry("laws", sei.parameters_id(law_id, entry("cells", cell_id).text("parameter_set")))
@@ -131,19 +133,18 @@ def test_parameters_reach_pybamm(cell_id: str, law_id: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cell_id", ["nmc811_lgm50", "leaf_40kwh", "lfp_prada2013"])
+@pytest.mark.parametrize("cell_id", SETS)
 @pytest.mark.parametrize("law_id", sei.LAW_IDS)
 def test_fast_routes_agree_with_pybamm(cell_id: str, law_id: str) -> None:
-    """Sixty days of harsh V2H, new and aged: the recursion within 0.01 pp, daily exposures within 0.05 pp."""
+    """A month of harsh V2H, new and aged, every parameter set: recursion and daily exposures within 0.01 pp."""
     pack, law = pack_of_cell(cell_id), SeiLaw(cell_id, law_id)
-    gentle = typical_duty(pack, 60)
-    harsh = typical_duty(pack, 60, export_frac=0.25, mean_c=28.0)
-    aged = typical_duty(pack, 60, export_frac=0.2, mean_c=5.0)
+    harsh = typical_duty(pack, 30, export_frac=0.25, mean_c=28.0)
+    aged = typical_duty(pack, 30, export_frac=0.2, mean_c=5.0)
     aged = dataclasses.replace(aged, capacity_ah=132.0, current_a=0.88 * aged.current_a)
-    for duty in (gentle, harsh, aged):
-        r = conformance(duty, pack, law, 60)
-        assert 100 * abs(r.capacity_recursion_frac - r.capacity_pybamm_frac) < 0.01, r
-        assert abs(r.error_pp) < 0.05, r
+    for duty in (harsh, aged):
+        r = conformance(duty, pack, law, 30)
+        assert 100 * abs(r.capacity_recursion_frac - r.capacity_pybamm_frac) < 0.005, r
+        assert abs(r.error_pp) < 0.02, r
         assert r.passed
         assert r.capacity_pybamm_frac < r.start_frac
 

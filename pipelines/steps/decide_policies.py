@@ -11,6 +11,8 @@ from models.bill import bill_money_per_year
 from models.dispatch import Dispatched, changed_days_frac, dispatch, duty_of
 from models.domain import Duty, FloatArray, Policy
 from models.exposure import LEVELS, year_exposures
+from models.laws.plating import plating_exposure
+from models.laws.sei import SeiLaw
 from models.resistance_growth import growth_law
 from pipelines.steps.decide_types import PolicyYear, VehicleInputs
 
@@ -55,8 +57,16 @@ def run_policies(inputs: VehicleInputs) -> tuple[PolicyYear, ...]:
         )
         full[policy.policy_id] = done[0]
         duty, exposures, outside, ohms = cache.of(done)
-        out.append(replace(_policy_year(inputs, policy, done[0], duty, exposures, outside, full), resistance_z=ohms))
+        year = _policy_year(inputs, policy, done[0], duty, exposures, outside, full)
+        out.append(replace(year, resistance_z=ohms, plating_hours=_plating_hours(inputs, duty)))
     return tuple(out)
+
+
+def _plating_hours(inputs: VehicleInputs, duty: Duty) -> float | None:
+    """Hours a year below 0 V on the anode; None where no member of the ensemble knows the anode."""
+    law = next((law for law in inputs.laws if isinstance(law, SeiLaw)), None)
+    found = plating_exposure(duty, inputs.pack, law.home) if law else None
+    return found.hours_per_year if found else None
 
 
 def policy_duty(inputs: VehicleInputs, policy_id: str) -> Duty:

@@ -183,6 +183,7 @@ class PolicyYear:
     exposures: dict[str, FloatArray]
     outside_frac: dict[str, float]
     resistance_z: FloatArray | None = None  # exposures of the law of resistance in a year, at full capacity
+    plating_hours: float | None = None  # a year, with the anode below 0 V
 
 
 @dataclass(frozen=True)

@@ -319,6 +319,7 @@ def _policy_rows(
             "cap": cap_words(y.policy) or None,
             "currency": inputs.year.currency,
             "outside_frac": sum(weights[k] * v for k, v in y.outside_frac.items()),
+            "plating_hours_per_year": y.plating_hours,
             "recommended": y.policy.policy_id == recommended,
             "basis": reason if y.policy.policy_id == recommended else f"representative year: {sources}",
         }
