@@ -142,7 +142,9 @@ def _register(
     read: int,
 ) -> FleetResult:
     parameters = Known.load(wh.home)
-    before = {row["vehicle_id"]: row for row in _fleet_rows(wh) if not is_reading(row)}
+    registered = {row[0] for row in wh.rows("SELECT vehicle_id FROM core_vehicle")}
+    before = {r["vehicle_id"]: r for r in _fleet_rows(wh) if not is_reading(r) and r["vehicle_id"] in registered}
+    aliases: dict[str, str] = dict(wh.rows("SELECT alias_id, vehicle_id FROM core_alias ORDER BY 1"))
     readings = {(r["vehicle_id"], r["odometer_date"], r["odometer_km"]) for r in _fleet_rows(wh) if is_reading(r)}
     rows: list[dict[str, Any]] = []
     rejects = list(broken)
@@ -164,6 +166,7 @@ def _register(
                     raise BadRow("conflict", "the same vehicle stands above with other values")
                 known = True
             else:
+                _check_aliases(row, aliases, here)
                 here[vehicle_id] = row
                 known = vehicle_id in before and _same(before[vehicle_id], row)
             if known:
@@ -197,8 +200,24 @@ def _register(
 
 
 def _raw_text(record: dict[str, Any], names: list[str]) -> str:
-    shown = [MASK if name in ("vehicle", "home") else str(record[name] or "") for name in names]
+    shown = [MASK if name in ("vehicle", "alias", "home") else str(record[name] or "") for name in names]
     return (hide(",".join(shown), [str(record["vehicle"] or "").strip()]) or "")[:_MAX_RAW_TEXT]
+
+
+def _check_aliases(row: dict[str, Any], aliases: dict[str, str], here: dict[str, Any]) -> None:
+    """Refuse a row whose names are another vehicle's; `aliases` (alias to vehicle) is brought up to date."""
+    if row["vehicle_id"] in aliases:
+        raise BadRow(
+            "conflict", "the vehicle is another one's alias; take it out of column 'alias' there, or leave out this row"
+        )
+    for alias in row["alias_ids"]:
+        if alias in here:
+            raise BadRow("conflict", "column 'alias' names a vehicle that has a row of its own above; keep one of them")
+        if aliases.get(alias, row["vehicle_id"]) != row["vehicle_id"]:
+            raise BadRow("conflict", "column 'alias' names an alias of another vehicle; take it out there first")
+    for alias in [a for a, vehicle in aliases.items() if vehicle == row["vehicle_id"]]:
+        del aliases[alias]
+    aliases.update(dict.fromkeys(row["alias_ids"], row["vehicle_id"]))
 
 
 def _same(a: dict[str, Any], b: dict[str, Any]) -> bool:
@@ -206,7 +225,14 @@ def _same(a: dict[str, Any], b: dict[str, Any]) -> bool:
 
 
 def _fleet_rows(wh: Warehouse) -> list[dict[str, Any]]:
-    return [row for path in wh.parts(FORMAT) for row in pl.read_parquet(path).iter_rows(named=True)]
+    return [row for path in wh.parts(FORMAT) for row in _read_part(path).iter_rows(named=True)]
+
+
+def _read_part(path: Path) -> pl.DataFrame:
+    """Rows of a fleet part; one of an earlier release knows no aliases."""
+    frame = pl.read_parquet(path)
+    none = pl.lit([], PART_SCHEMA["alias_ids"]).alias("alias_ids")
+    return (frame if "alias_ids" in frame.columns else frame.with_columns(none)).select(PART_SCHEMA.keys())
 
 
 def _note(wh: Warehouse, part: pl.DataFrame) -> str:
@@ -227,6 +253,7 @@ def _apply(wh: Warehouse, part: pl.DataFrame, source_name: str, known: Known) ->
     vehicles: list[dict[str, Any]] = []
     homes: dict[str, dict[str, Any]] = {}
     readings: list[dict[str, Any]] = []
+    aliases: dict[str, list[str]] = {}
     for row in part.iter_rows(named=True):
         if row["odometer_km"] is not None:
             at = datetime.combine(row["odometer_date"], time())
@@ -238,9 +265,11 @@ def _apply(wh: Warehouse, part: pl.DataFrame, source_name: str, known: Known) ->
         if not is_reading(row):
             vehicle, home = complete(row, known, source_name, "unknown")
             vehicles.append(vehicle)
+            aliases[row["vehicle_id"]] = row["alias_ids"]
             homes[home["home_id"]] = home
     _replace(wh, "core_vehicle", "vehicle_id", vehicles)
     _replace(wh, "core_home", "home_id", list(homes.values()))
+    _replace_aliases(wh, aliases)
     for reading in readings:
         where = "vehicle_id = ? AND time_utc = ? AND NOT modelled"
         wh.write("core_odometer", pl.DataFrame([reading]), where, [reading["vehicle_id"], reading["time_utc"]])
@@ -250,6 +279,18 @@ def _replace(wh: Warehouse, table: str, key: str, rows: list[dict[str, Any]]) ->
     if rows:
         frame = pl.DataFrame(rows, schema=wh.registry.schema(table))
         wh.write(table, frame, f"{key} IN (SELECT unnest(?))", [frame[key].to_list()])
+
+
+def _replace_aliases(wh: Warehouse, aliases: dict[str, list[str]]) -> None:
+    """Write the aliases of vehicles; what was registered under one before (a charger by itself) is no vehicle now."""
+    if not aliases:
+        return
+    wh.con.execute("DELETE FROM core_alias WHERE vehicle_id IN (SELECT unnest(?))", [list(aliases)])
+    rows = sorted((alias, vehicle_id) for vehicle_id, names in aliases.items() for alias in names)
+    if rows:
+        wh.append("core_alias", pl.DataFrame(rows, schema=wh.registry.schema("core_alias"), orient="row"))
+        wh.con.execute("DELETE FROM core_vehicle WHERE vehicle_id IN (SELECT alias_id FROM core_alias)")
+        wh.con.execute("DELETE FROM core_home WHERE home_id NOT IN (SELECT home_id FROM core_vehicle)")
 
 
 def odometer_readings(wh: Warehouse) -> pl.DataFrame:
@@ -271,7 +312,7 @@ def restore_fleet(wh: Warehouse) -> None:
     parameters = Known.load(wh.home)
     for sha256, part_path in wh.rows("SELECT sha256, part_path FROM meta_part WHERE kind = 'fleet' ORDER BY rowid"):
         name = wh.scalar("SELECT path FROM meta_file WHERE sha256 = ? AND format = 'fleet'", [sha256])
-        _apply(wh, pl.read_parquet(wh.home / part_path), name, parameters)
+        _apply(wh, _read_part(wh.home / part_path), name, parameters)
     refresh_cohorts(wh)
 
 

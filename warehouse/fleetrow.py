@@ -29,6 +29,7 @@ _S, _F, _D = pl.String(), pl.Float64(), pl.Date()
 # Columns of a fleet file in the order in which a proposal writes them, and their type.
 COLUMNS: dict[str, pl.DataType] = {
     "vehicle": _S,
+    "alias": _S,
     "home": _S,
     "vehicle_type": _S,
     "in_service_date": _D,
@@ -81,12 +82,15 @@ _RANGES = {
     "certified_worst_wh_per_km": (30.0, 2000.0),
 }
 _FIRST_YEAR, _LAST_YEAR = 2005, 2099
+# Between the other names of a vehicle in column `alias`.
+ALIAS_SEPARATOR = ";"
 # Columns of a row that only adds a dated odometer reading.
 _READING = {"vehicle", "odometer_km", "odometer_date"}
 PART_SCHEMA: dict[str, pl.DataType] = {
     "vehicle_id": _S,
     "home_id": _S,
-    **{name: dtype for name, dtype in COLUMNS.items() if name not in ("vehicle", "home", "assumed")},
+    **{name: dtype for name, dtype in COLUMNS.items() if name not in ("vehicle", "alias", "home", "assumed")},
+    "alias_ids": pl.List(_S),
     "stated": pl.List(_S),
     "assumed": pl.List(_S),
     "line": pl.Int64(),
@@ -150,6 +154,8 @@ def parse_row(cells: Mapping[str, str | None], line: int, known: Known) -> dict[
         if name not in out or name == "assumed" or name not in texts:
             continue
         out[name] = _value(name, texts[name], dtype)
+    aliases = [name.strip() for name in texts.get("alias", "").split(ALIAS_SEPARATOR) if name.strip()]
+    out["alias_ids"] = sorted({hash_id(known.home, name) for name in aliases} - {out["vehicle_id"]})
     out["stated"] = sorted(set(texts) - {"assumed"})
     out["assumed"] = sorted(set(texts.get("assumed", "").split()))
     if (out["odometer_km"] is None) != (out["odometer_date"] is None):

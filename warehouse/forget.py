@@ -43,8 +43,9 @@ class Forgotten:
 
 
 def vehicle_of(wh: Warehouse, name: str) -> str:
-    """Id of a vehicle given by its id, or by its name as in the logs."""
-    return name if re.fullmatch(r"v[0-9a-f]{12}", name) else hash_id(wh.home, name)
+    """Id of a vehicle given by its id, by its name as in the logs, or by an alias (its charger's name)."""
+    given = name if re.fullmatch(r"v[0-9a-f]{12}", name) else hash_id(wh.home, name)
+    return wh.scalar("SELECT min(vehicle_id) FROM core_alias WHERE alias_id = ?", [given]) or given
 
 
 def is_known(wh: Warehouse, vehicle_id: str) -> bool:
@@ -57,11 +58,21 @@ def is_known(wh: Warehouse, vehicle_id: str) -> bool:
 
 
 def erase(wh: Warehouse, vehicle_id: str) -> Forgotten:
-    """Erase a vehicle from the raw parts and from all tables. `rewrite` and `search` have to follow."""
-    mark = tombstone(wh.home, vehicle_id)
+    """Erase a vehicle and its aliases from raw parts and tables. `rewrite` and `search` have to follow."""
+    names = wh.names_of(vehicle_id)
     with wh.transaction():
-        wh.con.execute("DELETE FROM meta_forgotten WHERE tombstone = ?", [mark])
-        wh.con.execute("INSERT INTO meta_forgotten VALUES (?, ?)", [mark, BEGUN])
+        # All marks before anything goes: a run that is killed knows the aliases no more.
+        for mark in [tombstone(wh.home, name) for name in names]:
+            wh.con.execute("DELETE FROM meta_forgotten WHERE tombstone = ?", [mark])
+            wh.con.execute("INSERT INTO meta_forgotten VALUES (?, ?)", [mark, BEGUN])
+    done = [_erase(wh, name) for name in names]
+    rows: dict[str, int] = {}
+    for table, count in (item for one in done for item in one.rows.items()):
+        rows[table] = rows.get(table, 0) + count
+    return Forgotten(vehicle_id, rows, sum(one.parts for one in done), sum(one.records for one in done))
+
+
+def _erase(wh: Warehouse, vehicle_id: str) -> Forgotten:
     parts, records = _parts(wh, vehicle_id)
     rows: dict[str, int] = {}
     with wh.transaction():

@@ -112,6 +112,11 @@ def read_part(path: Path, kind: str) -> pl.DataFrame:
     return frame.with_columns(new).select(schema.keys()) if new else frame
 
 
+def of_names(rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    """Rows of a vehicle under any of its names (`Warehouse.names_of`), all under the first."""
+    return rows.filter(pl.col("vehicle_id").is_in(names)).with_columns(pl.lit(names[0]).alias("vehicle_id"))
+
+
 def scan_part(path: Path, kind: str) -> pl.LazyFrame:
     """Rows of a part, lazily, as `read_part` gives them."""
     frame = pl.scan_parquet(path)
@@ -136,7 +141,7 @@ def rebuild_core(wh: Warehouse, tables: tuple[str, ...]) -> None:
                 continue
             for path in wh.parts(kind):
                 wh.append(rule.core_table, series_rows(kind, pl.read_parquet(path)))
-        if "core_vehicle" in tables or "core_home" in tables:
+        if {"core_vehicle", "core_home", "core_alias"} & set(tables):
             from warehouse.fleetfile import restore_fleet
 
             restore_fleet(wh)

@@ -173,9 +173,9 @@ class Warehouse:
             found = self.rows("SELECT part_path FROM meta_part WHERE kind = ? ORDER BY rowid", [kind])
         else:
             found = self.rows(
-                "SELECT p.part_path FROM meta_part p JOIN meta_part_vehicle v USING (part_id, kind)"
-                " WHERE p.kind = ? AND v.vehicle_id = ? ORDER BY p.rowid",
-                [kind, vehicle_id],
+                "SELECT DISTINCT p.part_path, p.rowid FROM meta_part p JOIN meta_part_vehicle v USING (part_id, kind)"
+                " WHERE p.kind = ? AND v.vehicle_id IN (SELECT unnest(?)) ORDER BY p.rowid",
+                [kind, self.names_of(vehicle_id)],
             )
         paths = [self.home / row[0] for row in found]
         for path in paths:
@@ -185,19 +185,26 @@ class Warehouse:
                 )
         return paths
 
+    def names_of(self, vehicle_id: str) -> list[str]:
+        """Ids under which a vehicle stands in the logs: its own, and its aliases of the fleet file."""
+        found = self.rows("SELECT alias_id FROM core_alias WHERE vehicle_id = ? ORDER BY 1", [vehicle_id])
+        return [vehicle_id, *(row[0] for row in found)]
+
     def vehicles_with(self, kind: str) -> list[str]:
-        """Vehicles that have rows of a kind (samples, sessions), sorted."""
-        return [
-            r[0]
-            for r in self.rows("SELECT DISTINCT vehicle_id FROM meta_part_vehicle WHERE kind = ? ORDER BY 1", [kind])
-        ]
+        """Vehicles that have rows of a kind (samples, sessions), each under its one id, sorted."""
+        found = self.rows(
+            "SELECT DISTINCT coalesce(a.vehicle_id, v.vehicle_id) FROM meta_part_vehicle v"
+            " LEFT JOIN core_alias a ON a.alias_id = v.vehicle_id WHERE v.kind = ? ORDER BY 1",
+            [kind],
+        )
+        return [row[0] for row in found]
 
     def part_flags(self, vehicle_id: str) -> tuple[str, ...]:
         """What holds for whole parts of a vehicle, e.g. ``date_assumed``; sorted."""
         found = self.rows(
             "SELECT DISTINCT unnest(p.flags) AS flag FROM meta_part p JOIN meta_part_vehicle v USING (part_id)"
-            " WHERE v.vehicle_id = ? ORDER BY 1",
-            [vehicle_id],
+            " WHERE v.vehicle_id IN (SELECT unnest(?)) ORDER BY 1",
+            [self.names_of(vehicle_id)],
         )
         return tuple(row[0] for row in found)
 
@@ -205,29 +212,30 @@ class Warehouse:
         """Formats of the logs of a vehicle, sorted."""
         found = self.rows(
             "SELECT DISTINCT f.format FROM meta_part_vehicle v JOIN meta_part p USING (part_id, kind)"
-            " JOIN meta_file f USING (sha256) WHERE v.vehicle_id = ? AND f.status = 'loaded' ORDER BY 1",
-            [vehicle_id],
+            " JOIN meta_file f USING (sha256) WHERE v.vehicle_id IN (SELECT unnest(?))"
+            " AND f.status = 'loaded' ORDER BY 1",
+            [self.names_of(vehicle_id)],
         )
         return tuple(row[0] for row in found)
 
     def samples(self, vehicle_id: str) -> pl.DataFrame:
         """Accepted samples of a vehicle in time order, one a time and logger (columns as in raw parts; maybe empty)."""
-        from warehouse.raw import RAW_SCHEMAS, read_part  # raw knows the store only as a type
+        from warehouse.raw import RAW_SCHEMAS, of_names, read_part  # raw knows the store only as a type
 
         paths = self.parts("samples", vehicle_id)
         if not paths:
             return pl.DataFrame(schema=RAW_SCHEMAS["samples"])
-        frames = [read_part(p, "samples").filter(pl.col("vehicle_id") == vehicle_id) for p in paths]
+        frames = [of_names(read_part(p, "samples"), self.names_of(vehicle_id)) for p in paths]
         frame = pl.concat(frames).sort("time_utc", "logger", maintain_order=True)
         return frame.unique(subset=["time_utc", "logger"], keep="first", maintain_order=True)
 
     def late_times(self, vehicle_id: str) -> pl.Series:
         """Times of samples that stand in their file behind one of a later time (backfilled, bursts), sorted."""
-        from warehouse.raw import read_part
+        from warehouse.raw import of_names, read_part
 
         late: list[pl.Series] = []
         for path in self.parts("samples", vehicle_id):
-            rows = read_part(path, "samples").filter(pl.col("vehicle_id") == vehicle_id).select("time_utc", "line")
+            rows = of_names(read_part(path, "samples"), self.names_of(vehicle_id)).select("time_utc", "line")
             line = rows.sort("time_utc", maintain_order=True)["line"]
             behind = line > line.reverse().cum_min().reverse()
             late.append(rows.sort("time_utc", maintain_order=True)["time_utc"].filter(behind))
@@ -235,12 +243,12 @@ class Warehouse:
 
     def sessions(self, vehicle_id: str) -> pl.DataFrame:
         """Logged sessions of a vehicle by start and kind; a session logged open and later closed appears closed."""
-        from warehouse.raw import RAW_SCHEMAS, read_part
+        from warehouse.raw import RAW_SCHEMAS, of_names, read_part
 
         paths = self.parts("sessions", vehicle_id)
         if not paths:
             return pl.DataFrame(schema=RAW_SCHEMAS["sessions"])
-        frames = [read_part(p, "sessions").filter(pl.col("vehicle_id") == vehicle_id) for p in paths]
+        frames = [of_names(read_part(p, "sessions"), self.names_of(vehicle_id)) for p in paths]
         frame = pl.concat(frames).with_columns(pl.col("end_utc").is_null().alias("_open"))
         frame = frame.sort("start_utc", "kind", "session_ref", "logger", "_open", maintain_order=True)
         key = ["start_utc", "kind", "session_ref", "logger"]

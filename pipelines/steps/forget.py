@@ -17,7 +17,7 @@ _RUN = "forgotten"
 
 
 def forget(settings: Settings, vehicle: str) -> Forgotten:
-    """Erase a vehicle, given by its id or by its name as in the logs.
+    """Erase a vehicle, given by its id, its name as in the logs, or an alias.
 
     Raises
     ------
@@ -29,11 +29,14 @@ def forget(settings: Settings, vehicle: str) -> Forgotten:
         vehicle_id = forgetting.vehicle_of(wh, vehicle)
         if not forgetting.is_known(wh, vehicle_id):
             raise WarehouseError("This home knows no vehicle of that name or id; give it as it stands in the logs.")
+        names = wh.names_of(vehicle_id)
         done = forgetting.erase(wh, vehicle_id)
         forgetting.resume(wh)
         _publications(wh, settings)
     forgetting.rewrite(home)
-    files, tables, found = forgetting.search(home, vehicle_id)
+    searched = [forgetting.search(home, name) for name in names]
+    files, tables, _ = searched[0]
+    found = [where for _, _, hits in searched for where in hits]
     if found:
         raise WarehouseError(f"The vehicle is still in {', '.join(found[:5])}; remove that and run the command again.")
     with open_warehouse(home, create=False) as wh:

@@ -145,7 +145,8 @@ def cut_after(wh: Warehouse) -> date | None:
 def _version(inputs: _Inputs, vehicle: Vehicle) -> str:
     wh = inputs.wh
     parts = wh.rows(
-        "SELECT kind, part_id FROM meta_part_vehicle WHERE vehicle_id = ? ORDER BY ALL", [vehicle.vehicle_id]
+        "SELECT kind, part_id, vehicle_id FROM meta_part_vehicle WHERE vehicle_id IN (SELECT unnest(?)) ORDER BY ALL",
+        [wh.names_of(vehicle.vehicle_id)],
     )
     series = inputs.air_series(vehicle)
     air = wh.rows("SELECT count(*), min(time_utc), max(time_utc) FROM core_air_hour WHERE air_series_id = ?", [series])

@@ -125,7 +125,8 @@ def _unregistered(wh: Warehouse, result: FileResult) -> str:
         return ""
     count = wh.scalar(
         "SELECT count(DISTINCT v.vehicle_id) FROM meta_part_vehicle v JOIN meta_part p USING (part_id)"
-        " WHERE p.sha256 = ? AND v.vehicle_id NOT IN (SELECT vehicle_id FROM core_vehicle)",
+        " WHERE p.sha256 = ? AND v.vehicle_id NOT IN"
+        " (SELECT vehicle_id FROM core_vehicle UNION SELECT alias_id FROM core_alias)",
         [result.sha256],
     )
     if not count:

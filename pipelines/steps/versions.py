@@ -34,6 +34,7 @@ def inputs_version(wh: Warehouse, settings: Settings) -> str:
         "SELECT part_id FROM meta_part ORDER BY ALL",
         "SELECT * FROM core_vehicle ORDER BY ALL",
         "SELECT * FROM core_home ORDER BY ALL",
+        "SELECT * FROM core_alias ORDER BY ALL",
         "SELECT count(*), max(time_utc) FROM core_home_hour",
         "SELECT count(*), max(time_utc) FROM core_price_hour",
         "SELECT count(*), max(time_utc) FROM core_air_hour",

@@ -1,0 +1,89 @@
+"""Aliases: logs of a car and of its charger, under two names, are one life."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.settings import Settings
+from pipelines.steps.forget import forget
+from pipelines.steps.intake import ingest, register_fleet
+from tests.test_intake_fleet import BASE, failed, fleet
+from warehouse.forget import search
+from warehouse.keys import hash_id
+from warehouse.store import open_warehouse
+
+SAMPLES = "vehicle,time_utc,session,state,voltage_v,current_a,soc_pct,battery_temp_c,ambient_c,power_kw,odometer_km\n"
+
+
+def logs(folder: Path) -> tuple[Path, Path]:
+    """A log of the car, and one of its charger under the charger's name."""
+    car, charger = folder / "car.csv", folder / "charger.csv"
+    car.write_text(
+        SAMPLES + "".join(f"CAR1,2024-05-01T10:{m:02d}:00Z,s1,drive,350,-20,55,21,15,,1000\n" for m in (0, 1))
+    )
+    charger.write_text(SAMPLES + "".join(f"CP7,2024-05-01T19:{m:02d}:00Z,s2,charge,,,50,,,7.0,\n" for m in range(3)))
+    return car, charger
+
+
+@pytest.mark.parametrize("registered_alone", [False, True])
+def test_logs_of_car_and_charger_are_one_life(tmp_path: Path, registered_alone: bool) -> None:
+    home = Settings(home=tmp_path / "home")
+    car, charger = (hash_id(home.home, name) for name in ("CAR1", "CP7"))
+    if registered_alone:
+        register_fleet(home, fleet(tmp_path / "alone.csv", BASE | {"vehicle": "CP7", "home": "Oak"}))
+    done = register_fleet(home, fleet(tmp_path / "f.csv", BASE | {"alias": "CP7; CAR1 ;OTHER"}))
+    assert (done.rows_loaded, done.vehicles, done.homes) == (1, 1, 1), "the charger is no vehicle of its own"
+    assert all(not result.note for result in ingest(home, list(logs(tmp_path)), "fadecast_samples"))
+    with open_warehouse(home.home) as wh:
+        assert wh.vehicles_with("samples") == [car]
+        rows = wh.samples(car)
+        assert (rows.height, rows["vehicle_id"].unique().to_list()) == (5, [car])
+        assert b"CP7" not in b"".join(p.read_bytes() for p in home.home.rglob("*") if p.is_file())
+        wh.con.execute("ALTER TABLE core_alias ADD COLUMN old INTEGER")
+    with open_warehouse(home.home) as wh:
+        assert wh.names_of(car) == [car, *sorted((charger, hash_id(home.home, "OTHER")))], "from the fleet parts again"
+    assert failed(home.home) == []
+
+
+def test_an_alias_taken_out_leaves_the_charger_to_itself(tmp_path: Path) -> None:
+    home = Settings(home=tmp_path / "home")
+    alone = BASE | {"vehicle": "CP7"}
+    for n, rows in enumerate(([alone], [BASE | {"alias": "CP7"}], [BASE, alone])):
+        done = register_fleet(home, fleet(tmp_path / f"{n}.csv", *rows))
+        assert (done.rows_read, done.rows_loaded, done.vehicles) == (len(rows), len(rows), len(rows)), n
+    with open_warehouse(home.home) as wh:
+        assert wh.rows("SELECT * FROM core_alias") == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([{"vehicle": "CP7"}, {"alias": "CP7"}], "names a vehicle that has a row of its own above"),
+        ([{"alias": "CP7"}, {"vehicle": "CP7"}], "is another one's alias"),
+        ([{"alias": "CP7"}, {"vehicle": "CAR2", "alias": "CP7"}], "names an alias of another vehicle"),
+    ],
+)
+def test_one_name_is_of_one_vehicle(tmp_path: Path, rows: list[dict[str, str]], said: str) -> None:
+    home = Settings(home=tmp_path / "home")
+    done = register_fleet(home, fleet(tmp_path / "f.csv", *(BASE | row for row in rows)))
+    assert (done.rows_loaded, done.rows_rejected) == (1, 1)
+    with open_warehouse(home.home) as wh:
+        ((detail, raw),) = wh.rows("SELECT detail, raw_text FROM raw_reject")
+    assert said in detail
+    assert "CP7" not in raw
+
+
+def test_forgetting_takes_the_aliases_too(tmp_path: Path) -> None:
+    home = Settings(home=tmp_path / "home")
+    car, charger = (hash_id(home.home, name) for name in ("CAR1", "CP7"))
+    register_fleet(home, fleet(tmp_path / "f.csv", BASE | {"alias": "CP7"}))
+    ingest(home, list(logs(tmp_path)), "fadecast_samples")
+    done = forget(home, "CP7")
+    assert (done.vehicle_id, done.parts, done.records) == (car, 3, 6)
+    assert [search(home.home, name)[2] for name in (car, charger)] == [[], []]
+    late = tmp_path / "late.csv"
+    late.write_text(SAMPLES + "CP7,2024-05-02T19:00:00Z,s2,charge,,,50,,,7.0,\n")
+    assert ingest(home, [late], "fadecast_samples")[0].rows_forgotten == 1
+    assert failed(home.home) == []
