@@ -121,7 +121,7 @@ def test_registering_again_updates_what_changed(tmp_path: Path) -> None:
     [
         ("", "The file f.csv is empty."),
         ("vehicle,colour\nA,red\n", "needs the column 'vehicle_type'"),
-        (",".join([*BASE, "colour"]) + "\n", "has no column 'colour'; known are: vehicle, home"),
+        (",".join([*BASE, "colour"]) + "\n", "has no column 'colour'; known are: vehicle, alias, home"),
     ],
 )
 def test_useless_fleet_files_are_refused(tmp_path: Path, text: str, said: str) -> None:
