@@ -159,6 +159,7 @@ def cut_days(duty: Duty, first_day: int, days: int) -> Duty:
         current_a=duty.current_a[a:b],
         capacity_ah=duty.capacity_ah,
         filled=duty.filled[a:b],
+        flow_a=None if duty.flow_a is None else duty.flow_a[a:b],
     )
 
 

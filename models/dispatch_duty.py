@@ -14,6 +14,9 @@ from models.thermal import cell_temperature
 if TYPE_CHECKING:
     from models.dispatch import Dispatched
 
+DRIVE_KW = 7.4
+"""Least mean power of a drive at the battery: 46.5 km/h (WLTC class 3b, UN GTR 15) at 160 Wh/km; steps of 15 minutes
+hold less where a drive fills them in part. [kW]"""
 DUTY_START = np.datetime64("2001-01-01T00:00:00", "us")  # a Monday: step 0 of a representative year, local time
 
 
@@ -42,7 +45,8 @@ def duty_of(dispatched: Dispatched, year: RepresentativeYear, pack: Pack, step_m
 
     Currents are energies over the step's mean open-circuit voltage, so that they add up to the change of the cell's
     state of charge exactly; heat is the resistance times the mean square current of the fine steps; the temperature
-    is `thermal.cell_temperature`, started in the middle of the year's first day.
+    is `thermal.cell_temperature`, started in the middle of the year's first day. The current while it flows is that of
+    the fine steps, of drives at least that of `DRIVE_KW`.
 
     Parameters
     ----------
@@ -67,10 +71,10 @@ def duty_of(dispatched: Dispatched, year: RepresentativeYear, pack: Pack, step_m
     cell_soc = pack.cell_soc(dispatched.soc_frac)
     mid_v = pack.ocv_pack_v((cell_soc[1:] + cell_soc[:-1]) / 2)
     amps = np.zeros((mid_v.size // per, len(Use)))
-    square = np.zeros(mid_v.size // per)
+    square, flow_a = np.zeros(mid_v.size // per), np.zeros(mid_v.size // per)
     _currents(
         dispatched.energy_kwh, cell_soc, mid_v, dispatched.drive_kwh, dispatched.charge_kwh, dispatched.away_charge_kwh,
-        dispatched.export_kwh, capacity_ah, fine / 60, per, amps, square,
+        dispatched.export_kwh, capacity_ah, fine / 60, per, amps, square, flow_a,
     )  # fmt: skip
     ambient_c = year.ambient_c.reshape(-1, per).mean(axis=1)
     day = 24 * 60 // step_minutes
@@ -84,13 +88,15 @@ def duty_of(dispatched: Dispatched, year: RepresentativeYear, pack: Pack, step_m
         current_a=amps,
         capacity_ah=capacity_ah,
         filled=np.full(ambient_c.size, 2, np.uint8),
+        flow_a=flow_a,
     )
 
 
 @njit(cache=True, nogil=True)
 def _currents(
-    energy, cell_soc, mid_v, drive, charge, away, export, capacity_ah, hours, per, amps, square
+    energy, cell_soc, mid_v, drive, charge, away, export, capacity_ah, hours, per, amps, square, flow_a
 ):  # pragma: no cover
+    moved = np.zeros(flow_a.shape[0])
     for t in range(mid_v.shape[0]):
         net = energy[t + 1] - energy[t]
         k = t // per
@@ -104,3 +110,8 @@ def _currents(
         amps[k, 2] += x / per
         total = d + c + x
         square[k] += total * total / per
+        flow_a[k] += abs(d) * max(abs(d), 1000.0 * DRIVE_KW / mid_v[t]) + c * c + x * x
+        moved[k] += abs(d) + abs(c) + abs(x)
+    for k in range(flow_a.shape[0]):
+        if moved[k] > 0.0:
+            flow_a[k] /= moved[k]

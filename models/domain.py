@@ -247,6 +247,9 @@ class Duty:
         Pack capacity the SOC refers to (present, not new). [A.h]
     filled
         0 measured, 1 interpolated, 2 modelled, shape (n,).
+    flow_a
+        Size of the current while it flows, mean of each step weighted by throughput, shape (n,): a drive of 20 minutes
+        moves three times the step's mean. Where it is NaN, or None for all, current flows for the whole step. [A]
     """
 
     start_utc: np.datetime64
@@ -256,10 +259,13 @@ class Duty:
     current_a: FloatArray
     capacity_ah: float
     filled: NDArray[np.uint8]
+    flow_a: FloatArray | None = None
 
     def __post_init__(self) -> None:
         n = self.temp_c.shape[0]
         got = (self.cell_soc_frac.shape, self.current_a.shape, self.filled.shape)
+        if self.flow_a is not None and self.flow_a.shape != (n,):
+            raise ValueError(f"Duty needs flow_a ({n},) or None; got {self.flow_a.shape}.")
         if got != ((n + 1,), (n, len(Use)), (n,)):
             raise ValueError(f"Duty needs cell_soc_frac (n+1,), current_a (n, {len(Use)}) and filled (n,); got {got}.")
 

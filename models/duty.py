@@ -48,6 +48,8 @@ class Steps:
         Present capacity the SOC refers to. [A.h]
     filled
         0 measured, 1 interpolated, 2 modelled, shape (n,).
+    flow_a
+        Current while it flows (see `models.domain.Duty`), NaN where none did, shape (n,). [A]
     """
 
     first_us: int
@@ -60,6 +62,7 @@ class Steps:
     soc_residual_ah: FloatArray
     capacity_ah: float
     filled: NDArray[np.uint8]
+    flow_a: FloatArray
 
     @property
     def size(self) -> int:
@@ -134,6 +137,20 @@ def fill_marks(
     return out
 
 
+def flow_current(net_ah: FloatArray, flow_s: FloatArray) -> FloatArray:
+    """Size of the current while it flows: each use's charge over its time, weighted by charge; NaN where none. [A]
+
+    Parameters
+    ----------
+    net_ah, flow_s
+        Charge moved [A.h] and time in which current flowed [s] by step and `Use`, shape (n, 4).
+    """
+    size = np.where(flow_s > 0.0, np.abs(net_ah), 0.0)
+    moved = size.sum(axis=1)
+    weighted = (size**2 / np.where(flow_s > 0.0, flow_s / 3600.0, 1.0)).sum(axis=1)
+    return np.where(moved > 0.0, weighted / np.where(moved > 0.0, moved, 1.0), np.nan)
+
+
 def _finish(steps: Steps, pack: Pack, measured_c: FloatArray, air_c: FloatArray, heat_w: FloatArray) -> Steps:
     known = measured_c[np.isfinite(measured_c)]
     start_c = float(known[0]) if known.shape[0] else float(air_c[:24].mean())
@@ -142,7 +159,7 @@ def _finish(steps: Steps, pack: Pack, measured_c: FloatArray, air_c: FloatArray,
     residual = np.diff(steps.cell_soc_frac) * steps.capacity_ah - net_ah
     return Steps(
         steps.first_us, steps.step_minutes, steps.cell_soc_frac, temp_c, np.isnan(measured_c), steps.ah, steps.kwh,
-        residual, steps.capacity_ah, steps.filled,
+        residual, steps.capacity_ah, steps.filled, steps.flow_a,
     )  # fmt: skip
 
 
@@ -181,7 +198,8 @@ def steps_of_samples(
     heat = integral.square_a2s / (step_us * 1e-6) * pack.resistance_ohm
     bare = Steps(
         first_us, step_minutes, soc, logged_c, np.isnan(logged_c), integral.step_ah, integral.step_kwh,
-        np.zeros(n), capacity_ah, filled,
+        np.zeros(n), capacity_ah, filled, flow_current(integral.step_ah[:, :, IN] - integral.step_ah[:, :, OUT],
+        integral.flow_s),
     )  # fmt: skip
     return _finish(bare, pack, logged_c, air, heat)
 
@@ -200,7 +218,14 @@ def session_ah(
     sessions: list[Session], pack: Pack, capacity_ah: float, first_us: int, n: int, step_minutes: int
 ) -> FloatArray:
     """Charge moved in each step by use as the ends of sessions say, positive charging, shape (n, 4). [A.h]"""
-    out = np.zeros((n, len(Use)))
+    return _session_flows(sessions, pack, capacity_ah, first_us, n, step_minutes)[0]
+
+
+def _session_flows(
+    sessions: list[Session], pack: Pack, capacity_ah: float, first_us: int, n: int, step_minutes: int
+) -> tuple[FloatArray, FloatArray]:
+    """`session_ah` and the time it took, shape (n, 4) each. [A.h], [s]"""
+    out, flow_s = np.zeros((n, len(Use))), np.zeros((n, len(Use)))
     window_ah = (pack.window_high_frac - pack.window_low_frac) * capacity_ah
     uses = {"drive": Use.DRIVE, "charge": Use.CHARGE, "export": Use.EXPORT, "rest": Use.REST}
     step_us = step_minutes * 60_000_000
@@ -216,7 +241,8 @@ def session_ah(
         edges = first_us + np.arange(k0, k1 + 2, dtype=np.int64) * step_us
         inside = np.clip(np.diff(np.clip(edges, s.start_us, s.end_us)), 0, None)
         out[k0 : k1 + 1, uses[s.kind]] += change * inside / (s.end_us - s.start_us)
-    return out
+        flow_s[k0 : k1 + 1, uses[s.kind]] += inside * 1e-6
+    return out, flow_s
 
 
 def steps_of_sessions(
@@ -226,12 +252,14 @@ def steps_of_sessions(
     step_us = step_minutes * 60_000_000
     edges = first_us + np.arange(n + 1, dtype=np.int64) * step_us
     soc = session_path(sessions, pack, edges)
-    current = session_ah(sessions, pack, capacity_ah, first_us, n, step_minutes) / (step_minutes / 60.0)
+    moved, flow_s = _session_flows(sessions, pack, capacity_ah, first_us, n, step_minutes)
+    current = moved / (step_minutes / 60.0)
     heat = (np.abs(current).sum(axis=1)) ** 2 * pack.resistance_ohm
     none = np.full(n, np.nan)
     bare = Steps(
         first_us, step_minutes, soc, none, np.ones(n, dtype=bool), np.zeros((n, len(Use), 2)),
         np.zeros((n, len(Use), 2)), np.zeros(n), capacity_ah, np.full(n, MODELLED, dtype=np.uint8),
+        flow_current(moved, flow_s),
     )  # fmt: skip
     return _finish(bare, pack, none, air_c, heat)
 
@@ -250,15 +278,17 @@ def build_duty(steps: Steps, modelled_ah: FloatArray | None = None) -> Duty:
         Charge by step and use of a vehicle without samples (`session_ah`), shape (n, 4). [A.h]
     """
     hours = steps.step_minutes / 60.0
+    flow_a = steps.flow_a.copy()
     ah = steps.ah[:, :, IN] - steps.ah[:, :, OUT]
     if modelled_ah is not None:
         ah = ah + modelled_ah
     else:
         source = week_source(steps.filled, WEEK_HOURS * 60 // steps.step_minutes)
         taken = source >= 0
-        ah[taken] = ah[source[taken]]
+        ah[taken], flow_a[taken] = ah[source[taken]], flow_a[source[taken]]
         missing = np.where((steps.filled != MEASURED) & ~taken, steps.soc_residual_ah, 0.0)
         missing[np.abs(missing) < FILL_FRAC * steps.capacity_ah] = 0.0
+        flow_a[missing != 0.0] = np.nan  # how long that took nobody knows
         ah[:, Use.CHARGE] += np.maximum(missing, 0.0)
         ah[:, Use.DRIVE] += np.minimum(missing, 0.0)
     return Duty(
@@ -269,4 +299,5 @@ def build_duty(steps: Steps, modelled_ah: FloatArray | None = None) -> Duty:
         current_a=ah / hours,
         capacity_ah=steps.capacity_ah,
         filled=steps.filled,
+        flow_a=flow_a,
     )

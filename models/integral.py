@@ -27,6 +27,8 @@ class Integral:
         Time integrated in each step, shape (n,). [s]
     square_a2s
         Integral of the squared current over each step, shape (n,). [A².s]
+    flow_s
+        Time in which current flows, by step and `Use`, shape (n, 4). [s]
     interval_ah
         Charge between each accepted sample and the next, positive charging, NaN across a gap, shape (m - 1,). [A.h]
     run_start_us, run_end_us
@@ -40,13 +42,14 @@ class Integral:
     run_meter_kwh: FloatArray
     covered_s: FloatArray
     square_a2s: FloatArray
+    flow_s: FloatArray
     interval_ah: FloatArray
     run_start_us: IntArray
     run_end_us: IntArray
 
 
 @njit(cache=True, nogil=True)
-def _part(u0, u1, length, y0, y1, t0, first_us, step_us, use, run, by_step, by_run):  # pragma: no cover
+def _part(u0, u1, length, y0, y1, t0, first_us, step_us, use, run, by_step, by_run, flow_s):  # pragma: no cover
     """Add the trapezoid between u0 and u1 seconds of an interval whose ends have y0 and y1 (no sign change inside)."""
     n = by_step.shape[0]
     k = (t0 + np.int64(u0 * 1e6) - first_us) // step_us
@@ -64,28 +67,30 @@ def _part(u0, u1, length, y0, y1, t0, first_us, step_us, use, run, by_step, by_r
         size = abs(area)
         if by_step.shape[1] > 0 and 0 <= k < n:
             by_step[k, use, side] += size
+            if flow_s.shape[0] > 0:
+                flow_s[k, use] += b - a
         by_run[run, side] += size
         a = b
         k += 1
 
 
 @njit(cache=True, nogil=True)
-def _interval(y0, y1, length, t0, first_us, step_us, use, run, whole, by_step, by_run):  # pragma: no cover
+def _interval(y0, y1, length, t0, first_us, step_us, use, run, whole, by_step, by_run, flow_s):  # pragma: no cover
     """One interval: split at a sign change, each part for its own end's run; else all for the run of end `whole`."""
     if y0 * y1 < 0:
         u = length * (y0 / (y0 - y1))
-        _part(0.0, u, length, y0, y1, t0, first_us, step_us, use[0], run[0], by_step, by_run)
-        _part(u, length, length, y0, y1, t0, first_us, step_us, use[1], run[1], by_step, by_run)
+        _part(0.0, u, length, y0, y1, t0, first_us, step_us, use[0], run[0], by_step, by_run, flow_s)
+        _part(u, length, length, y0, y1, t0, first_us, step_us, use[1], run[1], by_step, by_run, flow_s)
     elif y0 != 0 or y1 != 0:
-        _part(0.0, length, length, y0, y1, t0, first_us, step_us, use[whole], run[whole], by_step, by_run)
+        _part(0.0, length, length, y0, y1, t0, first_us, step_us, use[whole], run[whole], by_step, by_run, flow_s)
 
 
 @njit(cache=True, nogil=True)
 def _integrate(
     time_us, current, power_w, meter_kw, run, run_use, joined, first_us, step_us, step_ah, step_wh, run_ah, run_wh,
-    run_meter, covered_s, square_a2s, interval_ah, start_us, end_us,
+    run_meter, covered_s, square_a2s, flow_s, interval_ah, start_us, end_us,
 ):  # fmt: skip  # pragma: no cover
-    none = np.empty((0, 0, 2))
+    none, untimed = np.empty((0, 0, 2)), np.empty((0, 0))
     use = np.empty(2, np.int64)
     owner = np.empty(2, np.int64)
     for i in range(time_us.shape[0] - 1):
@@ -103,10 +108,12 @@ def _integrate(
         i0, i1 = current[i], current[i + 1]
         whole = 1 if abs(i1) > abs(i0) else 0
         interval_ah[i] = 0.5 * (i0 + i1) * length / 3600.0
-        _interval(i0, i1, length, t0, first_us, step_us, use, owner, whole, step_ah, run_ah)
-        _interval(power_w[i], power_w[i + 1], length, t0, first_us, step_us, use, owner, whole, step_wh, run_wh)
+        _interval(i0, i1, length, t0, first_us, step_us, use, owner, whole, step_ah, run_ah, flow_s)
+        p0, p1 = power_w[i], power_w[i + 1]
+        _interval(p0, p1, length, t0, first_us, step_us, use, owner, whole, step_wh, run_wh, untimed)
         if not (np.isnan(meter_kw[i]) or np.isnan(meter_kw[i + 1])):
-            _interval(meter_kw[i], meter_kw[i + 1], length, t0, first_us, step_us, use, owner, whole, none, run_meter)
+            m0, m1 = meter_kw[i], meter_kw[i + 1]
+            _interval(m0, m1, length, t0, first_us, step_us, use, owner, whole, none, run_meter, untimed)
         if r0 != r1:
             edge = t0 if whole == 1 else t1
             if i0 * i1 < 0:
@@ -139,15 +146,15 @@ def integrate(samples: Samples, runs: Runs, first_us: int, steps: int, step_minu
     power_w = samples.voltage_v[index] * current
     out = Integral(
         np.zeros((steps, len(Use), 2)), np.zeros((steps, len(Use), 2)), np.zeros((r, 2)), np.zeros((r, 2)),
-        np.zeros((r, 2)), np.zeros(steps), np.zeros(steps), np.zeros(max(m - 1, 0)), np.zeros(r, np.int64),
-        np.zeros(r, np.int64),
+        np.zeros((r, 2)), np.zeros(steps), np.zeros(steps), np.zeros((steps, len(Use))), np.zeros(max(m - 1, 0)),
+        np.zeros(r, np.int64), np.zeros(r, np.int64),
     )  # fmt: skip
     if m:
         out.run_start_us[0], out.run_end_us[-1] = time_us[0], time_us[-1]
         _integrate(
             time_us, current, power_w, samples.power_kw[index], runs.run, runs.use.astype(np.int64), runs.joined,
             first_us, step_us, out.step_ah, out.step_kwh, out.run_ah, out.run_kwh, out.run_meter_kwh, out.covered_s,
-            out.square_a2s, out.interval_ah, out.run_start_us, out.run_end_us,
+            out.square_a2s, out.flow_s, out.interval_ah, out.run_start_us, out.run_end_us,
         )  # fmt: skip
         np.multiply(out.step_kwh, 1e-3, out=out.step_kwh)
         np.multiply(out.run_kwh, 1e-3, out=out.run_kwh)

@@ -20,10 +20,11 @@ from models.laws.base import Projection, RangeCheck
 from models.laws.power_rates import CalendarRate, CyclingRate, calendar_rate, cycling_rate
 from models.parameters import Entry, entry
 
-_VERSION = 1
+_VERSION = 2
 _KELVIN = 273.15
 _VOLTAGES = 2001
 _NO_VOLTAGE = np.full(1, np.nan)
+_WHOLE_STEP = np.empty(0)
 _TABLES_KEPT = 16
 _EDGE = 1e-9  # a condition on the edge of a range is within it, whatever rounding says
 EXPOSURE_NAMES = ("calendar_z", "cycling_z", "days", "full_cycles")
@@ -98,8 +99,8 @@ def half_cycles(duty: Duty, pack: Pack) -> HalfCycles:
 
     Limits
     ------
-    Changes of direction within one step are not seen; the C-rate is that of step means of the net current, so hourly
-    steps understate it in drives shorter than an hour (laws that ask for it then say less wear).
+    Changes of direction within one step are not seen. The C-rate is the duty's ``flow_a``, the current while it flows;
+    a duty without it is taken to flow for the whole step, which understates drives shorter than a step.
     """
     days = -(-duty.steps // _steps_per_day(duty))
     half, day, _ = _pass(duty, pack, np.zeros((2, 2), dtype=np.float64), np.empty(days))
@@ -126,6 +127,7 @@ def _pass(
         duty.cell_soc_frac,
         duty.temp_c,
         duty.current_a,
+        _WHOLE_STEP if duty.flow_a is None else duty.flow_a,
         1.0 / pack.capacity_ah,
         duty.capacity_ah / pack.capacity_ah / duty.step_hours,
         _steps_per_day(duty),

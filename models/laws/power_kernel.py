@@ -18,6 +18,7 @@ TABLE_LOW_C, TABLE_HIGH_C = -40.0, 80.0
 TABLE_STEP_C = 0.5
 TABLE_SOC = 401
 """Against exact integration over ten years the table errs by less than 0.001 pp (benchmarks/bench_speed.py)."""
+STILL_SOC = 0.005  # a step that moves less is spent at its middle
 DEPTH, MEAN, VOLT2, RATE, TEMP = range(5)
 
 
@@ -91,6 +92,7 @@ def duty_pass(
     cell_soc: FloatArray,
     temp_c: FloatArray,
     current: FloatArray,
+    flow: FloatArray,
     per_capacity: float,
     present_per_hour: float,
     per_day: int,
@@ -105,6 +107,8 @@ def duty_pass(
     ----------
     cell_soc, temp_c, current
         As in `models.domain.Duty`.
+    flow
+        ``flow_a`` of the duty, shape (n,), or of no entry: current flows for the whole step. [A]
     per_capacity
         One over the capacity as new. [1/A.h]
     present_per_hour
@@ -124,8 +128,9 @@ def duty_pass(
         Half cycles, shape (5, m): depth, mean SOC [1], mean square voltage [V^2], C-rate [1/h], temperature [°C], in
         the order in which they closed; day on which each ends, shape (m,); whether all steps lay within the table.
     """
-    inside = _store(cell_soc, temp_c, per_day, step_days, table, stored)
-    steps, uses = temp_c.shape[0], current.shape[1]
+    per_flow = present_per_hour / per_capacity
+    inside = _store(cell_soc, temp_c, flow, per_flow, per_day, step_days, table, stored)
+    steps, uses, flowing = temp_c.shape[0], current.shape[1], flow.shape[0] > 0
     room = steps + 2  # memory that is never touched costs nothing
     half, day = np.empty((5, room)), np.empty(room, dtype=np.int64)
     values, sums, at = np.empty(room), np.empty((room, 4)), np.empty(room, dtype=np.int64)
@@ -148,11 +153,13 @@ def duty_pass(
             square += (j - turned) * _square_at(volt, last, cell_soc[j])
         if last > 0:
             square += _square_at(volt, last, 0.5 * (cell_soc[j] + cell_soc[j + 1]))
-        net = 0.0
-        for q in range(uses):
-            net += current[j, q]
         size = abs(change)
-        rate = abs(net) * per_capacity if net != 0.0 else size * present_per_hour
+        rate = flow[j] * per_capacity if flowing else 0.0
+        if not rate > 0.0:  # none said, or NaN
+            net = 0.0
+            for q in range(uses):
+                net += current[j, q]
+            rate = abs(net) * per_capacity if net != 0.0 else size * present_per_hour
         moved += size
         rated += size * rate
         warmed += size * temp_c[j]
@@ -172,35 +179,53 @@ def _square_at(volt: FloatArray, last: int, soc: float) -> float:
     return v * v
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _stored_at(flat: FloatArray, n_soc: int, n_temp: int, soc: float, c: int, fw: float) -> float:
+    u = min(max(soc, 0.0), 1.0) * n_soc
+    base = min(int(u), n_soc - 1)
+    c += base * n_temp
+    low = flat[c] + (flat[c + 1] - flat[c]) * fw
+    c += n_temp
+    return low + (flat[c] + (flat[c + 1] - flat[c]) * fw - low) * (u - base)
+
+
 @njit(cache=True, nogil=True)
 def _store(
     cell_soc: FloatArray,
     temp_c: FloatArray,
+    flow: FloatArray,
+    present_per_flow: float,
     per_day: int,
     step_days: float,
     table: FloatArray,
     stored: FloatArray,
 ) -> bool:
-    """Storage exposure of every day; whether all steps lay within the table."""
+    """Storage exposure of every day; whether all steps lay within the table.
+
+    While SOC moves its path is straight (Simpson); when current flows for a part of the step only, the rest is spent
+    half at either end.
+    """
     n_soc, n_temp = table.shape[0] - 1, table.shape[1]
     flat = table.ravel()
     inside = True
     for d in range(stored.shape[0]):
         total = 0.0
         for j in range(d * per_day, min((d + 1) * per_day, temp_c.shape[0])):
-            soc = 0.5 * (cell_soc[j] + cell_soc[j + 1])
-            u = min(max(soc, 0.0), 1.0) * n_soc
-            base = min(int(u), n_soc - 1)
+            start, end = cell_soc[j], cell_soc[j + 1]
             w = (temp_c[j] - TABLE_LOW_C) * (1.0 / TABLE_STEP_C)
             c = int(w)  # a missing value becomes a large negative number
-            if c < 0 or c >= n_temp - 1 or base < 0:
+            if c < 0 or c >= n_temp - 1 or not start + end < np.inf:
                 inside = False
                 continue
-            fw, fr = w - c, u - base
-            c += base * n_temp
-            low = flat[c] + (flat[c + 1] - flat[c]) * fw
-            c += n_temp
-            total += low + (flat[c] + (flat[c + 1] - flat[c]) * fw - low) * fr
+            fw = w - c
+            middle = _stored_at(flat, n_soc, n_temp, 0.5 * (start + end), c, fw)
+            if abs(end - start) > STILL_SOC:
+                ends = _stored_at(flat, n_soc, n_temp, start, c, fw) + _stored_at(flat, n_soc, n_temp, end, c, fw)
+                share = 1.0
+                if flow.shape[0] > 0 and flow[j] > 0.0:
+                    share = min(abs(end - start) * present_per_flow / flow[j], 1.0)
+                middle = share * (ends + 4.0 * middle) / 6.0 + (1.0 - share) * 0.5 * ends
+            total += middle
         stored[d] = total * step_days
     return inside
 

@@ -32,7 +32,7 @@ from models.laws.sei_steps import Steps
 from models.parameters import Entry, entry, load
 
 LAW_IDS = ("sei_ec", "sei_interstitial")
-VERSION = 2
+VERSION = 3
 NODES = {
     "sei_ec": np.array([4e-4, 4e-3, 0.015, 0.04, 0.09, 0.17, 0.32, 0.65]),
     "sei_interstitial": np.array([4e-4, 0.03, 0.1, 0.25, 0.6]),  # 1/G is all but proportional to the thickness
@@ -179,6 +179,7 @@ class SeiLaw:
             np.clip(duty.cell_soc_frac, 0.0, 1.0),
             duty.temp_c,
             duty.current_a / pack.capacity_ah,
+            np.empty(0) if duty.flow_a is None else duty.flow_a / pack.capacity_ah,
             duty.step_hours,
             24 * 60 // duty.step_minutes,
             _cached_windows(self.cell_id, self._law_id, self.home, self._version)[0],

@@ -89,6 +89,7 @@ def daily_growth(
     cell_soc: FloatArray,
     temp_c: FloatArray,
     current_c: FloatArray,
+    flow_c: FloatArray,
     step_hours: float,
     steps_per_day: int,
     windows: FloatArray,
@@ -118,7 +119,7 @@ def daily_growth(
     ndarray
         Shape (days, w + c * t + 1 + c).
     """
-    hours, rate, temp, soc_0, soc_1, step = substeps(cell_soc, temp_c, current_c, step_hours)
+    hours, rate, temp, soc_0, soc_1, step = substeps(cell_soc, temp_c, current_c, step_hours, flow_c)
     days = (temp_c.size + steps_per_day - 1) // steps_per_day
     n_w, n_t, n_c = windows.shape[0], nodes.size, coarse.size
     cycles_at = n_w + n_c * n_t

@@ -28,6 +28,7 @@ FARADAY = 96485.33212
 GAS = 8.314462618
 KELVIN = 273.15
 SUBSTEP_SOC = 0.06  # a step of the duty is cut so that SOC moves less than this
+LEAST_REST = 0.1  # a shorter rest within a step is not told apart from its current
 REST_C_RATE = 2e-3  # smaller currents count as rest in a run (the day's charge balance is kept)
 
 
@@ -140,7 +141,7 @@ def growth_terms(
 
 @njit(cache=True, nogil=True)
 def substeps(
-    cell_soc: FloatArray, temp_c: FloatArray, current_c: FloatArray, step_hours: float
+    cell_soc: FloatArray, temp_c: FloatArray, current_c: FloatArray, step_hours: float, flow_c: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
     """Cut a duty's steps where discharge and charge share one, and where SOC moves far.
 
@@ -152,6 +153,9 @@ def substeps(
         As in `models.domain.Duty`; current over capacity as new by use, shape (n, uses). [1], [°C], [1/h]
     step_hours
         Length of a step. [h]
+    flow_c
+        Size of the current while it flows over capacity as new, shape (n,), or of no entry. A step in which it flows
+        for a part only becomes three: rest at the first SOC, the current, rest at the last. [1/h]
 
     Returns
     -------
@@ -164,7 +168,7 @@ def substeps(
         moved = 0.0
         for u in range(current_c.shape[1]):
             moved += abs(current_c[i, u])
-        cap += 4 + 2 * int(abs(cell_soc[i + 1] - cell_soc[i]) / SUBSTEP_SOC) + 2 * int(moved * step_hours / SUBSTEP_SOC)
+        cap += 6 + 2 * int(abs(cell_soc[i + 1] - cell_soc[i]) / SUBSTEP_SOC) + 2 * int(moved * step_hours / SUBSTEP_SOC)
     out = np.empty((6, cap))
     m = 0
     for i in range(n):
@@ -174,6 +178,15 @@ def substeps(
             down += min(current_c[i, u], 0.0)
         start, end = cell_soc[i], cell_soc[i + 1]
         both = min(up, -down) > REST_C_RATE
+        rest = 0.0
+        if not both and flow_c.size > 0 and flow_c[i] > 0.0 and abs(end - start) > 0.0:
+            rest = 1.0 - min(abs(up + down) / flow_c[i], 1.0)
+            if rest < LEAST_REST or abs(up + down) < REST_C_RATE:
+                rest = 0.0
+        if rest > 0.0:
+            rest_hours = 0.5 * rest * step_hours
+            out[0, m], out[1, m], out[2, m], out[3, m], out[4, m], out[5, m] = rest_hours, 0.0, temp_c[i], start, start, i
+            m += 1
         halves = 2 if both else 1
         middle = start
         if both:
@@ -182,16 +195,20 @@ def substeps(
         for h in range(halves):
             s_0 = start if h == 0 else middle
             s_1 = middle if both and h == 0 else end
-            rate = 2.0 * (down if h == 0 else up) if both else up + down
+            rate = 2.0 * (down if h == 0 else up) if both else (up + down) / (1.0 - rest)
             parts = 1 + int(abs(s_1 - s_0) / SUBSTEP_SOC)
             for p in range(parts):
-                out[0, m] = step_hours / halves / parts
+                out[0, m] = step_hours * (1.0 - rest) / halves / parts
                 out[1, m] = rate
                 out[2, m] = temp_c[i]
                 out[3, m] = s_0 + (s_1 - s_0) * p / parts
                 out[4, m] = s_0 + (s_1 - s_0) * (p + 1) / parts
                 out[5, m] = i
                 m += 1
+        if rest > 0.0:
+            rest_hours = 0.5 * rest * step_hours
+            out[0, m], out[1, m], out[2, m], out[3, m], out[4, m], out[5, m] = rest_hours, 0.0, temp_c[i], end, end, i
+            m += 1
     return out[0, :m], out[1, :m], out[2, :m], out[3, :m], out[4, :m], out[5, :m]
 
 

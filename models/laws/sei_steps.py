@@ -30,9 +30,8 @@ class Steps:
 
 def steps_of(duty: Duty, pack: Pack) -> Steps:
     """Cut a duty to steps of constant current (see `models.laws.sei_kernel.substeps`)."""
-    out = substeps(
-        np.clip(duty.cell_soc_frac, 0.0, 1.0), duty.temp_c, duty.current_a / pack.capacity_ah, duty.step_hours
-    )
+    soc, whole_step = np.clip(duty.cell_soc_frac, 0.0, 1.0), np.empty(0)
+    out = substeps(soc, duty.temp_c, duty.current_a / pack.capacity_ah, duty.step_hours, whole_step)
     return Steps(*out[:5], day=np.floor_divide(out[5], 24 * 60 // duty.step_minutes))
 
 

@@ -33,7 +33,7 @@ from warehouse.store import Warehouse
 
 SUBJECT = "history"
 # Raise when code changes what a vehicle's history is.
-HISTORY_VERSION = 4
+HISTORY_VERSION = 5
 STEP_MINUTES = 60
 DAY_TOLERANCE = timedelta(hours=1)
 

@@ -133,8 +133,8 @@ def _step_rows(vid: str, steps: Steps | None) -> pl.DataFrame:
     n = 0 if steps is None else steps.size
     if steps is None:
         amounts = dict.fromkeys([f"{a}_{u}" for u in ("ah", "kwh") for a in AMOUNTS], np.zeros(0))
-        step_us, soc0, soc1, temp, residual, filled, modelled, minutes, capacity = (
-            *(np.zeros(0),) * 5, np.zeros(0, np.uint8), np.zeros(0, bool), 60, 0.0,
+        step_us, soc0, soc1, temp, residual, flow, filled, modelled, minutes, capacity = (
+            *(np.zeros(0),) * 6, np.zeros(0, np.uint8), np.zeros(0, bool), 60, 0.0,
         )  # fmt: skip
     else:
         flat = {"ah": steps.ah.reshape(n, -1), "kwh": steps.kwh.reshape(n, -1)}
@@ -142,7 +142,7 @@ def _step_rows(vid: str, steps: Steps | None) -> pl.DataFrame:
         step_us = steps.first_us + np.arange(n, dtype=np.int64) * steps.step_minutes * 60_000_000
         soc0, soc1, temp = steps.cell_soc_frac[:-1], steps.cell_soc_frac[1:], steps.temp_c
         residual, filled, modelled = steps.soc_residual_ah, steps.filled, steps.temp_modelled
-        minutes, capacity = steps.step_minutes, steps.capacity_ah
+        minutes, capacity, flow = steps.step_minutes, steps.capacity_ah, steps.flow_a
     return pl.DataFrame(
         {
             "vehicle_id": pl.Series([vid] * n, dtype=pl.String),
@@ -156,6 +156,7 @@ def _step_rows(vid: str, steps: Steps | None) -> pl.DataFrame:
             "capacity_ah": np.full(n, capacity),
             "filled": filled,
             "temp_modelled": modelled,
+            "flow_a": flow,
         }
     )
 
@@ -225,6 +226,7 @@ def load_steps(wh: Warehouse, vehicle_id: str) -> Steps | None:
         soc_residual_ah=column("soc_residual_ah"),
         capacity_ah=float(frame.get_column("capacity_ah")[0]),
         filled=column("filled"),
+        flow_a=column("flow_a"),
     )
 
 
