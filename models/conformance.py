@@ -147,7 +147,7 @@ def sample_by_cell(candidates: Sequence[OfCell], n: int) -> list[int]:
 
 
 def cut_days(duty: Duty, first_day: int, days: int) -> Duty:
-    """Whole days of a duty from one of its days on (as many as there are)."""
+    """Whole days of a duty from one of its days on (as many as there are), whole steps of constant current."""
     per_day = 24 * 60 // duty.step_minutes
     a = min(max(first_day, 0) * per_day, duty.steps)
     b = min(a + days * per_day, duty.steps)
@@ -159,7 +159,6 @@ def cut_days(duty: Duty, first_day: int, days: int) -> Duty:
         current_a=duty.current_a[a:b],
         capacity_ah=duty.capacity_ah,
         filled=duty.filled[a:b],
-        flow_a=None if duty.flow_a is None else duty.flow_a[a:b],
     )
 
 

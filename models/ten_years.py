@@ -108,7 +108,9 @@ def daily_path(
     begun = process_time()
     rows = []
     for level in LEVELS:
-        at = dataclasses.replace(duty, current_a=duty.current_a * level, capacity_ah=duty.capacity_ah * level)
+        # The exact run has whole steps of constant current, so no time of flow here either.
+        amps, ah = duty.current_a * level, duty.capacity_ah * level
+        at = dataclasses.replace(duty, current_a=amps, capacity_ah=ah, flow_a=None)
         daily = law.exposures(at, pack)
         rows.append(daily.reshape(-1, period_days, daily.shape[1]).sum(axis=1))
     run = law.project(

@@ -9,8 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.domain import Use
-from models.duty import INTERPOLATED, MEASURED, MODELLED, build_duty, grid, session_ah, steps_of_samples, week_source
+from models.domain import Pack, Use
+from models.duty import (
+    INTERPOLATED,
+    MEASURED,
+    MODELLED,
+    Steps,
+    build_duty,
+    flow_current,
+    grid,
+    session_ah,
+    steps_of_samples,
+    week_source,
+)
 from models.integral import check_sums, integrate, plain_sums
 from models.sessions import US_PER_HOUR, Samples, cut, rules
 
@@ -98,7 +109,7 @@ def test_gaps_longer_than_the_limit_are_not_integrated(history_sim: ModuleType) 
     assert runs.joined.tolist() == [False, True, True, False]
 
 
-def _steps(history_sim: ModuleType, rows: list[tuple[float, str, float]], soc: list[float]) -> object:
+def _steps(history_sim: ModuleType, rows: list[tuple[float, str, float]], soc: list[float]) -> tuple[Steps, Pack]:
     samples = history_sim.table(rows, soc_frac=np.array(soc), battery_temp_c=20.0)
     runs = cut(samples, samples.state, 150.0, RULES)
     first_us, n = grid(int(samples.time_us[0]), int(samples.time_us[-1]), 60)
@@ -159,3 +170,20 @@ def test_modelled_sessions_spread_their_charge_over_steps(history_sim: ModuleTyp
         sum(s.soc_end_frac - s.soc_start_frac for s in sessions if s.kind == "charge") * window_ah
     )
     assert ah[:, Use.DRIVE].sum() < 0
+
+
+def test_a_short_drive_keeps_its_current() -> None:
+    """20 minutes at 30 A and 10 minutes of export at 12 A in an hour, weighted by charge; NaN where nothing flowed."""
+    net_ah, flow_s = np.zeros((2, 4)), np.zeros((2, 4))
+    net_ah[0, Use.DRIVE], flow_s[0, Use.DRIVE] = -10.0, 1200.0
+    net_ah[0, Use.EXPORT], flow_s[0, Use.EXPORT] = -2.0, 600.0
+    assert flow_current(net_ah, flow_s)[0] == pytest.approx((10.0 * 30.0 + 2.0 * 12.0) / 12.0)
+    assert np.isnan(flow_current(net_ah, flow_s)[1])
+
+
+def test_the_time_of_flow_is_that_of_the_samples(history_sim: ModuleType) -> None:
+    """A charge of 20 minutes within an hour: the hour's mean is a third, ``flow_a`` is the current."""
+    rows = [(m / 60, "charge" if 2 <= m <= 22 else "rest", 60.0 if 2 <= m <= 22 else 0.0) for m in range(40)]
+    steps, _ = _steps(history_sim, rows, list(np.linspace(0.4, 0.6, 40)))
+    assert steps.flow_a[0] == pytest.approx(60.0, rel=0.06)  # half a minute of ramp at either end
+    assert steps.flow_a[0] > 2.5 * steps.ah[0].sum()

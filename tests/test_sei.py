@@ -273,7 +273,7 @@ def test_range_check_counts_what_lies_outside(law: SeiLaw, pack: Pack) -> None:
 def test_substeps_keep_time_soc_and_throughput(rows: list[tuple[float, float, float, float]]) -> None:
     soc = np.array([0.5, *(r[0] for r in rows)])
     current = np.array([[r[2], r[3], 0.0, 0.0] for r in rows])
-    hours, rate, _, start, end, step = substeps(soc, np.array([r[1] for r in rows]), current, 1.0)
+    hours, rate, _, start, end, step = substeps(soc, np.array([r[1] for r in rows]), current, 1.0, np.empty(0))
     assert hours.sum() == pytest.approx(len(rows))
     np.testing.assert_allclose(start[1:], end[:-1], atol=1e-12)
     assert end[-1] == pytest.approx(soc[-1])

@@ -15,7 +15,9 @@ from models.laws.sei_kernel import KELVIN, anode_potential, growth_terms, step_t
 LAWS = [SeiLaw(cell, law) for cell in ("nmc811_lgm50", "lfp_prada2013") for law in ("sei_ec", "sei_interstitial")]
 
 
-def plain(law: SeiLaw, soc: FloatArray, temp_c: FloatArray, current_c: FloatArray, per_day: int) -> FloatArray:
+def plain(
+    law: SeiLaw, soc: FloatArray, temp_c: FloatArray, current_c: FloatArray, flow_c: FloatArray, per_day: int
+) -> FloatArray:
     t = law.tables
     k, ocp, warm, exchange = t.constants, t.esoh.anode_ocp_v, t.entropic_v_per_k, t.exchange_a_m2
     windows = _cached_windows(law.cell_id, law.law_id, law.home, law.version)[0]
@@ -23,7 +25,7 @@ def plain(law: SeiLaw, soc: FloatArray, temp_c: FloatArray, current_c: FloatArra
     cycles_at = n_w + n_c * n_t
     out = np.zeros((-(-temp_c.size // per_day), cycles_at + 1 + n_c))
     anode, cathode = k.anode_ah / k.lithium_ah, k.cathode_wear_ratio * k.cathode_ah / k.lithium_ah
-    for h, rate, temp, s_0, s_1, step in zip(*substeps(soc, temp_c, current_c, 24 / per_day), strict=True):
+    for h, rate, temp, s_0, s_1, step in zip(*substeps(soc, temp_c, current_c, 24 / per_day, flow_c), strict=True):
         row, mid = out[int(step) // per_day], 0.5 * (s_0 + s_1)
         terms = step_terms(rate if abs(rate) > 1e-5 else 0.0, temp + KELVIN, 1.0, k)
         row[cycles_at] += 0.5 * abs(rate) * h
@@ -47,11 +49,12 @@ def test_the_fast_kernel_is_the_plain_sum(law: SeiLaw, seed: int, swing_k: float
     current = np.zeros((60, 4))
     current[moving, 0] = rng.uniform(-0.6, 0.6, moving.sum())
     soc = np.clip(0.5 + np.cumsum(np.concatenate([[0.0], 0.2 * current.sum(axis=1)])), 0.0, 1.0)
+    flow = np.abs(current[:, 0]) * rng.uniform(0.9, 3.0, 60) if seed % 2 else np.empty(0)
     temp_c = 10.0 + swing_k * rng.uniform(-1, 1, 60)
     t = law.tables
     windows = _cached_windows(law.cell_id, law.law_id, law.home, law.version)[0]
     fast = daily_growth(
-        soc, temp_c, current, 1.0, 24, windows, law.coarse, law.nodes, law.middle, t.constants, t.esoh.anode_ocp_v,
-        t.entropic_v_per_k, t.exchange_a_m2,
+        soc, temp_c, current, flow, 1.0, 24, windows, law.coarse, law.nodes, law.middle, t.constants,
+        t.esoh.anode_ocp_v, t.entropic_v_per_k, t.exchange_a_m2,
     )  # fmt: skip
-    np.testing.assert_allclose(fast, plain(law, soc, temp_c, current, 24), rtol=2e-8)
+    np.testing.assert_allclose(fast, plain(law, soc, temp_c, current, flow, 24), rtol=2e-8)

@@ -12,6 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from models.domain import FloatArray
+from models.laws.sei_kernel import rest_before
 
 KELVIN = 273.15
 TABLE_LOW_C, TABLE_HIGH_C = -40.0, 80.0
@@ -203,7 +204,7 @@ def _store(
     """Storage exposure of every day; whether all steps lay within the table.
 
     While SOC moves its path is straight (Simpson); when current flows for a part of the step only, the rest is spent
-    half at either end.
+    at its ends (`models.laws.sei_kernel.rest_before`).
     """
     n_soc, n_temp = table.shape[0] - 1, table.shape[1]
     flat = table.ravel()
@@ -220,11 +221,15 @@ def _store(
             fw = w - c
             middle = _stored_at(flat, n_soc, n_temp, 0.5 * (start + end), c, fw)
             if abs(end - start) > STILL_SOC:
-                ends = _stored_at(flat, n_soc, n_temp, start, c, fw) + _stored_at(flat, n_soc, n_temp, end, c, fw)
+                first = _stored_at(flat, n_soc, n_temp, start, c, fw)
+                final = _stored_at(flat, n_soc, n_temp, end, c, fw)
                 share = 1.0
                 if flow.shape[0] > 0 and flow[j] > 0.0:
                     share = min(abs(end - start) * present_per_flow / flow[j], 1.0)
-                middle = share * (ends + 4.0 * middle) / 6.0 + (1.0 - share) * 0.5 * ends
+                middle = (first + 4.0 * middle + final) / 6.0
+                if share < 1.0:
+                    lead = rest_before(cell_soc, j)
+                    middle = share * middle + (1.0 - share) * (lead * first + (1.0 - lead) * final)
             total += middle
         stored[d] = total * step_days
     return inside

@@ -140,6 +140,16 @@ def growth_terms(
 
 
 @njit(cache=True, nogil=True)
+def rest_before(cell_soc: FloatArray, i: int) -> float:
+    """Share of a step's rest that precedes its current: it joins a neighbour that moves too, else lies halfway. [1]"""
+    before = i > 0 and cell_soc[i] != cell_soc[i - 1]
+    after = i + 2 < cell_soc.size and cell_soc[i + 2] != cell_soc[i + 1]
+    if before == after:
+        return 0.5
+    return 0.0 if before else 1.0
+
+
+@njit(cache=True, nogil=True)
 def substeps(
     cell_soc: FloatArray, temp_c: FloatArray, current_c: FloatArray, step_hours: float, flow_c: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
@@ -155,7 +165,7 @@ def substeps(
         Length of a step. [h]
     flow_c
         Size of the current while it flows over capacity as new, shape (n,), or of no entry. A step in which it flows
-        for a part only becomes three: rest at the first SOC, the current, rest at the last. [1/h]
+        for a part only becomes rest at the first SOC, the current, rest at the last (see `rest_before`). [1/h]
 
     Returns
     -------
@@ -178,14 +188,16 @@ def substeps(
             down += min(current_c[i, u], 0.0)
         start, end = cell_soc[i], cell_soc[i + 1]
         both = min(up, -down) > REST_C_RATE
-        rest = 0.0
+        rest, lead = 0.0, 0.5
         if not both and flow_c.size > 0 and flow_c[i] > 0.0 and abs(end - start) > 0.0:
             rest = 1.0 - min(abs(up + down) / flow_c[i], 1.0)
             if rest < LEAST_REST or abs(up + down) < REST_C_RATE:
                 rest = 0.0
         if rest > 0.0:
-            rest_hours = 0.5 * rest * step_hours
-            out[0, m], out[1, m], out[2, m], out[3, m], out[4, m], out[5, m] = rest_hours, 0.0, temp_c[i], start, start, i
+            lead = rest_before(cell_soc, i)
+        if rest > 0.0 and lead > 0.0:
+            resting = lead * rest * step_hours
+            out[0, m], out[1, m], out[2, m], out[3, m], out[4, m], out[5, m] = resting, 0.0, temp_c[i], start, start, i
             m += 1
         halves = 2 if both else 1
         middle = start
@@ -205,9 +217,9 @@ def substeps(
                 out[4, m] = s_0 + (s_1 - s_0) * (p + 1) / parts
                 out[5, m] = i
                 m += 1
-        if rest > 0.0:
-            rest_hours = 0.5 * rest * step_hours
-            out[0, m], out[1, m], out[2, m], out[3, m], out[4, m], out[5, m] = rest_hours, 0.0, temp_c[i], end, end, i
+        if rest > 0.0 and lead < 1.0:
+            resting = (1.0 - lead) * rest * step_hours
+            out[0, m], out[1, m], out[2, m], out[3, m], out[4, m], out[5, m] = resting, 0.0, temp_c[i], end, end, i
             m += 1
     return out[0, :m], out[1, :m], out[2, :m], out[3, :m], out[4, :m], out[5, :m]
 
