@@ -113,7 +113,11 @@ def plating_exposure(duty: Duty, pack: Pack, home: Path | None = None) -> Platin
     w = window(t.esoh, 0.0)
     soc = np.clip(duty.cell_soc_frac, 0.0, 1.0)
     hours, rate, temp, soc_0, soc_1, step = substeps(
-        soc, duty.temp_c, duty.current_a / pack.capacity_ah, duty.step_hours
+        soc,
+        duty.temp_c,
+        duty.current_a / pack.capacity_ah,
+        duty.step_hours,
+        np.empty(0) if duty.flow_a is None else duty.flow_a / pack.capacity_ah,
     )
     charging = rate > 1e-3
     hours, rate, temp = hours[charging], rate[charging], temp[charging]
