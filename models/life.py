@@ -9,10 +9,10 @@ import numpy as np
 
 from models.balance import infer_sessions
 from models.defects import clean, count_gaps, merged
-from models.domain import FloatArray, Pack
+from models.domain import BoolArray, FloatArray, IntArray, Pack
 from models.duty import Steps, grid, steps_of_samples, steps_of_sessions
-from models.integral import check_sums, integrate
-from models.loggers import merge_logged
+from models.integral import Integral, check_sums, integrate
+from models.loggers import current_of_meter, merge_logged
 from models.reconcile import interp_known, match_logged, sessions_of_samples
 from models.resistance import ResistanceReading, resistance_readings
 from models.rested import CellCurve
@@ -63,10 +63,33 @@ class Life:
 
 def prepare(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, Runs, list[Finding]]:
     """Clean, typed and cut samples: those that are accepted and integrated."""
+    return _prepare(samples, pack, rule)[:3]
+
+
+def _prepare(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, Runs, list[Finding], BoolArray]:
+    """As `prepare`, and which samples have their current from the charger's meter, shape (n,)."""
     samples, found = clean(samples, pack, rule)
-    state, more = typed_states(samples, pack.capacity_ah, rule)
+    samples, from_meter, more = current_of_meter(samples, pack, rule)
+    state, typed = typed_states(samples, pack.capacity_ah, rule)
     runs = cut(samples, state, pack.capacity_ah, rule)
-    return samples, runs, merged(found + more + count_gaps(samples, runs.joined, runs.index, state))
+    gaps = count_gaps(samples, runs.joined, runs.index, state)
+    return samples, runs, merged(found + more + typed + gaps), from_meter
+
+
+def _readings(
+    samples: Samples, runs: Runs, integral: Integral, from_meter: BoolArray, pack: Pack, curve: CellCurve, rule: Rules
+) -> tuple[list[Reading], list[ResistanceReading]]:
+    """Readings of capacity and resistance, from what the battery's own sensors told alone."""
+    if from_meter.any():
+        samples = replace(samples, current_a=np.where(from_meter, np.nan, samples.current_a))
+        runs = cut(samples, typed_states(samples, pack.capacity_ah, rule)[0], pack.capacity_ah, rule)
+        if runs.index.shape[0] < 2:
+            return displayed_readings(samples, pack, rule), []
+        time = samples.time_us[runs.index]
+        integral = integrate(samples, runs, *grid(int(time[0]), int(time[-1]), 60), 60)
+    readings = capacity_readings(samples, runs, integral, pack, curve, rule)
+    readings = sorted([*readings, *displayed_readings(samples, pack, rule)], key=lambda r: (r.time_us, r.method))
+    return readings, resistance_readings(samples, runs, pack)
 
 
 def counted_soc(samples: Samples, runs: Runs, pack: Pack, rule: Rules) -> FloatArray:
@@ -111,12 +134,13 @@ def life_of(
     """
     logged, doubled = merge_logged(logged, rule)
     if samples.size:
-        samples, runs, found = prepare(samples, pack, rule)
+        samples, runs, found, from_meter = _prepare(samples, pack, rule)
         found = merged(found + doubled)
         if runs.index.shape[0] >= 2:
             return _from_samples(
-                samples, runs, found, logged, pack, curve, rule, air, consumption_wh_per_km, step_minutes, dated
-            )
+                samples, runs, from_meter, found, logged, pack, curve, rule, air, consumption_wh_per_km,
+                step_minutes, dated,
+            )  # fmt: skip
     else:
         found = doubled
     sessions, more = infer_sessions(logged, pack, rule, consumption_wh_per_km)
@@ -132,6 +156,7 @@ def life_of(
 def _from_samples(
     samples: Samples,
     runs: Runs,
+    from_meter: BoolArray,
     found: list[Finding],
     logged: list[RawSession],
     pack: Pack,
@@ -147,13 +172,12 @@ def _from_samples(
     integral = integrate(samples, runs, first_us, n, step_minutes)
     error = check_sums(integral, samples, runs)
     inferred = not np.isfinite(samples.soc_frac).any()
-    readings = capacity_readings(samples, runs, integral, pack, curve, rule)
-    readings = sorted([*readings, *displayed_readings(samples, pack, rule)], key=lambda r: (r.time_us, r.method))
-    ohms = resistance_readings(samples, runs, pack)
+    readings, ohms = _readings(samples, runs, integral, from_meter, pack, curve, rule)
     if inferred:
         samples = replace(samples, soc_frac=counted_soc(samples, runs, pack, rule))
         found = [*found, Finding("soc_inferred", samples.size, stamp(int(time[0])))]
     sessions = sessions_of_samples(samples, runs, integral, pack, rule, consumption_wh_per_km, dated)
+    sessions = _marked(sessions, samples.time_us[from_meter])
     sessions, unmatched, more = match_logged(sessions, logged, samples, rule)
     sessions = _with_unmatched(sessions, unmatched, samples, pack, rule)
     if inferred:
@@ -163,6 +187,15 @@ def _from_samples(
     km = np.isfinite(samples.odometer_km)
     odometer = (samples.time_us[km], samples.odometer_km[km])
     return Life(_with_temperature(sessions, steps), readings, merged(found + more), steps, odometer, error, ohms)
+
+
+def _marked(sessions: list[Session], time_us: IntArray) -> list[Session]:
+    """Sessions with a flag where their current is from the charger's meter (its efficiency is then no finding)."""
+    inside = [np.searchsorted(time_us, s.end_us, "left") > np.searchsorted(time_us, s.start_us) for s in sessions]
+    return [
+        replace(s, flags=(*s.flags, "current_from_meter")) if hit and s.samples else s
+        for s, hit in zip(sessions, inside, strict=True)
+    ]
 
 
 def _with_unmatched(

@@ -11,8 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.domain import BoolArray, FloatArray, IntArray
+from models.domain import BoolArray, FloatArray, IntArray, Pack
 from models.sessions import EXAMPLES, US_PER_DAY, US_PER_S, Finding, RawSession, Rules, Samples, finding, stamp
+
+# Power of the meter up to which the charger stands by; as in `models.sessions.typed_states`. [kW]
+METER_REST_KW = 0.05
 
 
 def merge_loggers(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]]:
@@ -40,6 +43,40 @@ def merge_loggers(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]
         name: _carried(samples, name, car, charger, reach) for name in ("power_kw", "ambient_c", *Samples.REGISTERS)
     }
     return replace(samples, **filled).take(~hit), found
+
+
+def current_of_meter(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, BoolArray, list[Finding]]:
+    """Current and voltage of samples of which only the charger's meter is known, from its power.
+
+    Voltage is the OCV of the displayed SOC (between known values linear; half charge where none is), current what the
+    assumed efficiency leaves of the power; below `METER_REST_KW` nothing flows. Enough for duty and energies, never for
+    a reading. Where neither the car nor an SOC was logged the samples stay as they are: sessions are balanced instead.
+
+    Returns
+    -------
+    Samples
+        With the values in place.
+    BoolArray
+        Which samples were given values, shape (n,).
+    list of Finding
+        ``current_from_meter``.
+    """
+    hit = samples.charger & np.isfinite(samples.power_kw) & ~samples.accepted
+    known = np.flatnonzero(np.isfinite(samples.soc_frac))
+    if not hit.any() or not (samples.accepted.any() or known.shape[0]):
+        return samples, np.zeros(samples.size, dtype=bool), []
+    time = (samples.time_us - samples.time_us[0]) * 1e-6
+    soc = np.interp(time, time[known], samples.soc_frac[known]) if known.shape[0] else np.full(samples.size, 0.5)
+    volts = pack.n_series * np.interp(pack.cell_soc(soc), pack.ocv.cell_soc_frac, pack.ocv.ocv_v)
+    power = np.where(np.abs(samples.power_kw) > METER_REST_KW, samples.power_kw, 0.0)
+    efficiency = rule("balance", "charge_efficiency_frac")
+    amps = np.where(power > 0, power * efficiency, power / efficiency) * 1000.0 / volts
+    samples = replace(
+        samples,
+        voltage_v=np.where(hit, volts, samples.voltage_v),
+        current_a=np.where(hit, amps, samples.current_a),
+    )
+    return samples, hit, finding("current_from_meter", samples, hit)
 
 
 def _near(time: IntArray, others: IntArray, reach: int) -> BoolArray:

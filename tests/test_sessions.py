@@ -195,3 +195,50 @@ def test_a_log_without_soc_counts_charge_and_says_so(history_sim: ModuleType) ->
     life = _life(history_sim, _day(history_sim))
     assert all(s.soc_inferred and "soc_inferred" in s.flags for s in life.sessions)
     assert not [r for r in life.readings if r.bms_reported]
+
+
+def _meter(sim: ModuleType, hours: list[float], kw: list[float], **channels: object) -> Samples:
+    """Samples of a charger that knows its meter alone."""
+    table = sim.table([(h, "", 0.0) for h in hours], **{"voltage_v": np.nan, "power_kw": np.array(kw)} | channels)
+    nothing = np.full(len(hours), np.nan)
+    return replace(table, current_a=nothing, charger=np.ones(len(hours), dtype=bool))
+
+
+def test_what_only_the_charger_logged_is_duty_but_never_a_reading(history_sim: ModuleType) -> None:
+    hours = [k / 6 for k in range(61)]
+    kw = [-5.0 if 1 <= h < 2 else 7.0 if 5 <= h < 8 else 0.03 for h in hours]
+    energy = np.concatenate(([0.0], np.cumsum(kw)[:-1] / 6))
+    life = _life(history_sim, _meter(history_sim, hours, kw, soc_frac=np.round(0.5 + energy * 0.9 / 60, 2)))
+    assert {s.kind for s in life.sessions} == {"rest", "charge", "export"}
+    assert all("current_from_meter" in s.flags for s in life.sessions)
+    flows = [(s.energy_in_meter_kwh - s.energy_out_meter_kwh) for s in life.sessions]
+    assert (min(flows), max(flows)) == pytest.approx((-5.0, 21.0), abs=0.6)
+    at_battery = sum(s.energy_in_battery_kwh for s in life.sessions)
+    assert at_battery == pytest.approx(max(flows) * RULES("balance", "charge_efficiency_frac"), rel=0.03)
+    rest = max(s.energy_in_battery_kwh for s in life.sessions if s.kind == "rest")
+    assert rest == pytest.approx(0, abs=1e-9), "what the charger needs for itself is no charge"
+    assert life.steps is not None and life.steps.kwh.sum() > 20
+    assert (life.readings, life.resistance) == ([], [])
+    assert {f.rule: f.rows for f in life.findings}["current_from_meter"] == 61
+
+
+def test_a_meter_without_any_state_of_charge_is_left_to_the_balance(history_sim: ModuleType) -> None:
+    life = _life(history_sim, _meter(history_sim, [0.0, 0.5, 1.0], [7.0, 7.0, 7.0]))
+    assert life.sessions == [] and life.steps is None
+    assert "current_from_meter" not in {f.rule for f in life.findings}
+
+
+def test_the_charger_fills_the_days_on_which_the_car_logged_nothing(history_sim: ModuleType) -> None:
+    car = _day(history_sim, soc_frac=0.5)
+    alone = _life(history_sim, car)
+    late = _meter(history_sim, [24.0 + k / 6 for k in range(13)], [-5.0] * 13)
+    channels = {c: np.concatenate((getattr(car, c), getattr(late, c))) for c in Samples.CHANNELS}
+    both = Samples(
+        np.concatenate((car.time_us, late.time_us)), np.concatenate((car.state, late.state)),
+        np.concatenate((car.ref, late.ref)), (), charger=np.concatenate((car.charger, late.charger)), **channels,
+    )  # fmt: skip
+    life = _life(history_sim, both)
+    export = [s for s in life.sessions if s.kind == "export"]
+    assert [s.energy_out_meter_kwh for s in export] == pytest.approx([10.0])
+    assert [r.soh_frac for r in life.readings] == [r.soh_frac for r in alone.readings]
+    assert sum(s.samples > 0 and "current_from_meter" not in s.flags for s in life.sessions) == 4

@@ -47,6 +47,7 @@ def _fit(wh: Warehouse, vehicle_id: str, kind: str) -> ChargerFit | None:
     found = wh.rows(
         f"SELECT energy_{side}_battery_kwh, energy_{side}_meter_kwh, epoch_us(end_utc) - epoch_us(start_utc)"  # noqa: S608
         " FROM core_session WHERE vehicle_id = ? AND kind = ? AND samples > 0 AND NOT soc_inferred"
+        " AND NOT list_contains(flags, 'current_from_meter')"
         f" AND energy_{side}_meter_kwh IS NOT NULL ORDER BY start_utc, session_id",
         [vehicle_id, kind],
     )
