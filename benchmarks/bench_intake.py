@@ -1,67 +1,215 @@
-"""Intake of Fadecast's own sample format against DuckDB's bare CSV to Parquet, same file, same run.
+"""Intake at length: CSV and Parquet to raw parts, and to sessions, against DuckDB's bare conversion of the same files.
 
-Prints a table and JSON. Run: ``python benchmarks/bench_intake.py``.
+Every engine runs in a process of its own, so that its memory is its own. Wall and CPU seconds, peak resident memory.
+Goals: bare CSV / intake >= 0.6, bare Parquet / intake >= 0.5, at most 2 GB whatever the length.
+Run: ``python benchmarks/bench_intake.py [--rows 2000000] [--vehicles 1 40] [--json benchmarks/out/intake.json]``.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import resource
+import shutil
+import subprocess
 import sys
 import tempfile
+from importlib.resources import files
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from time import perf_counter
+from typing import Any
 
-from pipelines.settings import Settings, prepare_environment
+_BLOCK = 500_000
+_PERIOD_S = 20
+_GOALS = {"csv": 0.6, "parquet": 0.5, "peak_mb": 2000}
+_FORMAT = "fadecast_samples"
+_FLEET_HEAD = "vehicle,home,vehicle_type,in_service_date,market,contract_id,tariff_id,charger_id,time_zone"
 
-prepare_environment()
 
-ROWS = 1_000_000
+def write(folder: Path, rows: int, vehicles: int) -> None:
+    """Logs of cars that drive twice a day and charge in the evening, in time order, as CSV and as Parquet."""
+    import polars as pl
+    import pyarrow.parquet as pq
+
+    csv, writer = (folder / "samples.csv").open("wb"), None
+    for first in range(0, rows, _BLOCK):
+        frame = pl.DataFrame({"i": pl.int_range(first, min(first + _BLOCK, rows), eager=True)})
+        second = pl.col("i") // vehicles * _PERIOD_S
+        frame = frame.with_columns(
+            second.alias("s"), (second % 86_400 / 3600).alias("h"), (second // 86_400).alias("d")
+        )
+        h = pl.col("h")
+        drive, charge = h.is_between(8, 9) | h.is_between(17, 18), h.is_between(20, 23)
+        soc = 80 - 15 * (h - 8).clip(0, 1) - 15 * (h - 17).clip(0, 1) + 10 * (h - 20).clip(0, 3)
+        state = pl.when(drive).then(pl.lit("drive")).when(charge).then(pl.lit("charge")).otherwise(pl.lit("rest"))
+        session = pl.col("d").cast(pl.String) + "-" + (h // 6).cast(pl.Int8).cast(pl.String)
+        noise = (pl.col("i") * 7919 % 101 - 50) / 100
+        current = pl.when(drive).then(-25.0 + 20 * noise).when(charge).then(16.7 + noise).otherwise(0.0)
+        frame = frame.select(
+            (pl.lit("bench-") + (pl.col("i") % vehicles).cast(pl.String)).alias("vehicle"),
+            (pl.lit(1_704_067_200) + pl.col("s")).cast(pl.Int64).alias("t"),
+            pl.when(drive | charge).then(session).alias("session"),
+            state.alias("state"),
+            (350 + soc / 3 + noise).round(2).alias("voltage_v"),
+            current.round(2).alias("current_a"),
+            soc.round(1).alias("soc_pct"),
+            (20 + noise).round(1).alias("battery_temp_c"),
+            pl.lit(15.0).alias("ambient_c"),
+            pl.lit(None, pl.Float64).alias("power_kw"),
+            (pl.col("s") / 2000).round(1).alias("odometer_km"),
+        )  # fmt: skip
+        frame = frame.with_columns(pl.from_epoch("t").alias("t")).rename({"t": "time_utc"})
+        table = frame.to_arrow()
+        writer = writer or pq.ParquetWriter(folder / "samples.parquet", table.schema, compression="zstd")
+        writer.write_table(table)
+        frame.with_columns(pl.col("time_utc").dt.strftime("%Y-%m-%dT%H:%M:%SZ")).write_csv(
+            csv, include_header=first == 0
+        )
+    csv.close()
+    if writer is not None:
+        writer.close()
+
+
+def bare(folder: Path, type_: str) -> dict[str, Any]:
+    """DuckDB alone: read and write."""
+    import duckdb
+
+    with _Clock() as clock:
+        duckdb.sql(
+            f"COPY (FROM read_{type_}('{folder}/samples.{type_}')) TO '{folder}/bare.parquet' (COMPRESSION zstd)"
+        )
+    return clock.body
+
+
+def intake(folder: Path, type_: str, sessions: bool) -> dict[str, Any]:
+    """Our own way: raw parts, ledger, and sessions on demand."""
+    from pipelines.settings import Settings, prepare_environment
+
+    prepare_environment()
+    from pipelines.steps.history import build_history
+    from pipelines.steps.intake import ingest, register_fleet
+    from warehouse.formatspec import load_format
+    from warehouse.store import open_warehouse
+
+    settings = Settings(home=folder / "home")
+    name: str | Path = _FORMAT
+    if type_ == "parquet":
+        name = folder / "samples_parquet.toml"
+        packaged = (files("warehouse") / "formats" / f"{_FORMAT}.toml").read_text(encoding="utf-8")
+        text = packaged.replace('type = "csv"', 'type = "parquet"').replace('delimiter = ","', "")
+        name.write_text(text.replace(f'name = "{_FORMAT}"', 'name = "samples_parquet"'), encoding="utf-8")
+    load_format(name)
+    with _Clock() as clock:
+        done = ingest(settings, [folder / f"samples.{type_}"], name)[0]
+    body = clock.body | {"rows": done.rows_read, "loaded": done.rows_loaded}
+    if done.status != "loaded":
+        raise SystemExit(f"the intake refused the file: {done.error}")
+    if sessions:
+        cars = sorted({f"bench-{i}" for i in range(int((folder / "vehicles").read_text()))})
+        row = "{0},{0},demo_nmc_60,2023-12-01,DE,common_oem_70,de_fixed,v2h_7kw,Europe/Berlin"
+        (folder / "fleet.csv").write_text("\n".join([_FLEET_HEAD, *(row.format(c) for c in cars)]) + "\n")
+        register_fleet(settings, folder / "fleet.csv")
+        with _Clock() as clock, open_warehouse(settings.home) as wh:
+            built = build_history(wh, settings)
+        body |= {f"history_{k}": v for k, v in clock.body.items()} | {"sessions": built.sessions}
+    return body
+
+
+class _Clock:
+    """Wall and CPU seconds of a block, and the peak of the process so far."""
+
+    def __enter__(self) -> _Clock:
+        self._wall, self._cpu = perf_counter(), _cpu()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Not ru_maxrss: that remembers the parent's memory across exec.
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+        self.body = {
+            "wall_s": round(perf_counter() - self._wall, 2),
+            "cpu_s": round(_cpu() - self._cpu, 2),
+            "peak_mb": round(peak / 1024),
+        }
+
+
+def _cpu() -> float:
+    used = getrusage(RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+ENGINES = {
+    "bare_csv": lambda folder: bare(folder, "csv"),
+    "intake_csv": lambda folder: intake(folder, "csv", sessions=True),
+    "bare_parquet": lambda folder: bare(folder, "parquet"),
+    "intake_parquet": lambda folder: intake(folder, "parquet", sessions=False),
+}
+
+
+def measured(rows: int, vehicles: int) -> dict[str, Any]:
+    """All engines, one after the other, on the same logs."""
+    body: dict[str, Any] = {"rows": rows, "vehicles": vehicles}
+    with tempfile.TemporaryDirectory(prefix="fadecast-bench-") as name:
+        folder = Path(name)
+        (folder / "vehicles").write_text(str(vehicles))
+        for engine in ("write", *ENGINES):
+            command = [
+                sys.executable,
+                __file__,
+                "--only",
+                engine,
+                name,
+                "--rows",
+                str(rows),
+                "--vehicles",
+                str(vehicles),
+            ]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise SystemExit(f"{engine}: {done.stderr[-2000:]}")
+            if engine != "write":
+                body[engine] = json.loads(done.stdout.splitlines()[-1])
+                print(f"{vehicles} vehicles  {engine}  {body[engine]}", flush=True)
+            for left in ("home", "bare.parquet"):
+                _remove(folder / left)
+    for type_ in ("csv", "parquet"):
+        one, other = body[f"bare_{type_}"], body[f"intake_{type_}"]
+        body[f"{type_}_of_bare"] = {k: round(one[f"{k}_s"] / other[f"{k}_s"], 3) for k in ("wall", "cpu")}
+    first = body["intake_csv"]
+    body["csv_and_sessions_of_bare"] = {
+        k: round(body["bare_csv"][f"{k}_s"] / (first[f"{k}_s"] + first[f"history_{k}_s"]), 3) for k in ("wall", "cpu")
+    }
+    return body
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def main() -> int:
-    """Write a file, convert it bare, take it in, compare."""
-    import duckdb
-    import numpy as np
-    import polars as pl
-
-    from pipelines.steps.intake import ingest
-
-    with tempfile.TemporaryDirectory(prefix="fadecast-bench-") as folder:
-        log = Path(folder) / "samples.csv"
-        n = np.arange(ROWS)
-        time = pl.Series(np.datetime64("2025-01-01T00:00:00", "ms") + n * np.timedelta64(20_000, "ms"))
-        soc = 50 + 30 * np.sin(n / 2000)
-        pl.DataFrame(
-            {
-                "vehicle": "bench-1",
-                "time_utc": time.dt.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                "session": (n // 500).astype(str),
-                "state": "drive",
-                "voltage_v": np.round(350 + soc / 3, 2),
-                "current_a": np.round(20 * np.cos(n / 300), 2),
-                "soc_pct": np.round(soc, 1),
-                "battery_temp_c": 20.0,
-                "ambient_c": 15.0,
-                "power_kw": 0.0,
-                "odometer_km": np.round(n * 0.05, 1),
-            }
-        ).write_csv(log)
-        begun = perf_counter()
-        duckdb.sql(f"COPY (FROM read_csv('{log}')) TO '{folder}/bare.parquet' (COMPRESSION zstd)")
-        bare = perf_counter() - begun
-        begun = perf_counter()
-        done = ingest(Settings(home=Path(folder) / "home"), [log], "fadecast_samples")
-        ours = perf_counter() - begun
-    body = {
-        "rows": done[0].rows_loaded,
-        "bare_s": round(bare, 2),
-        "intake_s": round(ours, 2),
-        "bare_over_intake": round(bare / ours, 3),
-        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3),
-    }
-    print("  ".join(f"{k} {v}" for k, v in body.items()))
-    print(json.dumps(body))
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=2_000_000)
+    parser.add_argument("--vehicles", type=int, nargs="+", default=[1, 40])
+    parser.add_argument("--json", type=Path, default=Path(__file__).with_name("out") / "intake.json")
+    parser.add_argument("--quick", action="store_true", help="half a million rows of one vehicle")
+    parser.add_argument("--only", nargs=2, metavar=("ENGINE", "FOLDER"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.only is not None:
+        engine, folder = given.only[0], Path(given.only[1])
+        if engine == "write":
+            write(folder, given.rows, given.vehicles[0])
+        else:
+            print(json.dumps(ENGINES[engine](folder)))
+        return 0
+    if given.quick:
+        given.rows, given.vehicles = 500_000, [1]
+    runs = [measured(given.rows, vehicles) for vehicles in given.vehicles]
+    for run in runs:
+        said = "  ".join(f"{k} {run[k]}" for k in run if k.endswith("of_bare"))
+        print(f"{run['rows']} rows, {run['vehicles']} vehicles: {said}")
+    given.json.parent.mkdir(parents=True, exist_ok=True)
+    given.json.write_text(json.dumps({"goals": _GOALS, "runs": runs}, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

@@ -112,17 +112,21 @@ def read_part(path: Path, kind: str) -> pl.DataFrame:
     return frame.with_columns(new).select(schema.keys()) if new else frame
 
 
-def of_names(rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
-    """Rows of a vehicle under any of its names (`Warehouse.names_of`), all under the first."""
-    return rows.filter(pl.col("vehicle_id").is_in(names)).with_columns(pl.lit(names[0]).alias("vehicle_id"))
-
-
 def scan_part(path: Path, kind: str) -> pl.LazyFrame:
     """Rows of a part, lazily, as `read_part` gives them."""
     frame = pl.scan_parquet(path)
     schema, there = RAW_SCHEMAS[kind], frame.collect_schema().names()
     new = [pl.lit("car" if n == "logger" else None, t).alias(n) for n, t in schema.items() if n not in there]
     return frame.with_columns(new).select(schema.keys())
+
+
+def scan_names(path: Path, kind: str, names: list[str]) -> pl.LazyFrame:
+    """Rows of a vehicle in a part under any of its names (`Warehouse.names_of`), all under the first.
+
+    Parts are sorted by vehicle: row groups that hold only others are passed over unread.
+    """
+    mine = pl.any_horizontal(pl.col("vehicle_id") == name for name in names)
+    return scan_part(path, kind).filter(mine).with_columns(pl.lit(names[0]).alias("vehicle_id"))
 
 
 def series_rows(kind: str, raw: pl.DataFrame) -> pl.DataFrame:

@@ -220,36 +220,38 @@ class Warehouse:
 
     def samples(self, vehicle_id: str) -> pl.DataFrame:
         """Accepted samples of a vehicle in time order, one a time and logger (columns as in raw parts; maybe empty)."""
-        from warehouse.raw import RAW_SCHEMAS, of_names, read_part  # raw knows the store only as a type
+        from warehouse.raw import RAW_SCHEMAS, scan_names  # raw knows the store only as a type
 
-        paths = self.parts("samples", vehicle_id)
+        paths, names = self.parts("samples", vehicle_id), self.names_of(vehicle_id)
         if not paths:
             return pl.DataFrame(schema=RAW_SCHEMAS["samples"])
-        frames = [of_names(read_part(p, "samples"), self.names_of(vehicle_id)) for p in paths]
-        frame = pl.concat(frames).sort("time_utc", "logger", maintain_order=True)
+        frame = pl.concat([scan_names(p, "samples", names).collect() for p in paths])
+        if (frame["time_utc"].diff().drop_nulls() > timedelta(0)).all():
+            return frame
+        frame = frame.sort("time_utc", "logger", maintain_order=True)
         return frame.unique(subset=["time_utc", "logger"], keep="first", maintain_order=True)
 
     def late_times(self, vehicle_id: str) -> pl.Series:
         """Times of samples that stand in their file behind one of a later time (backfilled, bursts), sorted."""
-        from warehouse.raw import of_names, read_part
+        from warehouse.raw import scan_names
 
-        late: list[pl.Series] = []
+        names, late = self.names_of(vehicle_id), list[pl.Series]()
         for path in self.parts("samples", vehicle_id):
-            rows = of_names(read_part(path, "samples"), self.names_of(vehicle_id)).select("time_utc", "line")
-            line = rows.sort("time_utc", maintain_order=True)["line"]
-            behind = line > line.reverse().cum_min().reverse()
-            late.append(rows.sort("time_utc", maintain_order=True)["time_utc"].filter(behind))
+            rows = scan_names(path, "samples", names).select("time_utc", "line").collect()
+            rows = rows.sort("time_utc", maintain_order=True)
+            late.append(rows["time_utc"].filter(rows["line"] > rows["line"].reverse().cum_min().reverse()))
         return pl.concat(late).sort() if late else pl.Series("time_utc", [], dtype=pl.Datetime("us"))
 
     def sessions(self, vehicle_id: str) -> pl.DataFrame:
         """Logged sessions of a vehicle by start and kind; a session logged open and later closed appears closed."""
-        from warehouse.raw import RAW_SCHEMAS, of_names, read_part
+        from warehouse.raw import RAW_SCHEMAS, scan_names
 
-        paths = self.parts("sessions", vehicle_id)
+        paths, names = self.parts("sessions", vehicle_id), self.names_of(vehicle_id)
         if not paths:
             return pl.DataFrame(schema=RAW_SCHEMAS["sessions"])
-        frames = [of_names(read_part(p, "sessions"), self.names_of(vehicle_id)) for p in paths]
-        frame = pl.concat(frames).with_columns(pl.col("end_utc").is_null().alias("_open"))
+        frame = pl.concat([scan_names(p, "sessions", names).collect() for p in paths]).with_columns(
+            pl.col("end_utc").is_null().alias("_open")
+        )
         frame = frame.sort("start_utc", "kind", "session_ref", "logger", "_open", maintain_order=True)
         key = ["start_utc", "kind", "session_ref", "logger"]
         return frame.unique(subset=key, keep="first", maintain_order=True).drop("_open")

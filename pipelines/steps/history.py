@@ -35,6 +35,8 @@ SUBJECT = "history"
 # Raise when code changes what a vehicle's history is.
 HISTORY_VERSION = 5
 STEP_MINUTES = 60
+# Samples of the vehicles that are held in memory at the same time (about 300 bytes each); one vehicle may have more.
+BATCH_SAMPLES = 3_000_000
 DAY_TOLERANCE = timedelta(hours=1)
 
 
@@ -114,15 +116,34 @@ def build_history(wh: Warehouse, settings: Settings) -> HistoryResult:
         with wh.transaction():
             _forget(wh, gone)
     counts = np.zeros(3, dtype=np.int64)
-    size = settings.batch_vehicles
     with ThreadPoolExecutor(settings.workers) as pool:
-        for at in range(0, len(dirty), size):
-            batch = dirty[at : at + size]
+        for batch in _batches(wh, dirty, settings.batch_vehicles):
             jobs = [_job(inputs, vehicles[v], versions[v]) for v in batch]
             lives = list(pool.map(lambda job: _live(job, rule), jobs))
             counts += _write(wh, jobs, lives)
+            del jobs, lives  # before the next are read
     unregistered = tuple(v for v in logged if v not in vehicles)
     return HistoryResult(tuple(dirty), unregistered, int(counts[0]), int(counts[1]), int(counts[2]))
+
+
+def _batches(wh: Warehouse, ids: list[str], vehicles: int) -> list[list[str]]:
+    """Vehicles in turn, so many at once that their samples fit into memory."""
+    rows = dict(
+        wh.rows(
+            "SELECT coalesce(a.vehicle_id, v.vehicle_id), sum(v.rows)::BIGINT FROM meta_part_vehicle v"
+            " LEFT JOIN core_alias a ON a.alias_id = v.vehicle_id WHERE v.kind = 'samples' GROUP BY 1 ORDER BY 1"
+        )
+    )
+    batches: list[list[str]] = []
+    held = 0
+    for vehicle_id in ids:
+        n = rows.get(vehicle_id, 0)
+        if not batches or len(batches[-1]) >= vehicles or held + n > BATCH_SAMPLES:
+            batches.append([])
+            held = 0
+        batches[-1].append(vehicle_id)
+        held += n
+    return batches
 
 
 def curve_of(vehicle: Vehicle, settings: Settings) -> CellCurve:

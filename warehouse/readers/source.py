@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _DAMAGED = (EOFError, zlib.error, pa.ArrowException, OSError)
 CUT_OFF = "The compressed file is cut off or damaged; copy it again."
+_DAMAGED_PARQUET = "The Parquet file is cut off or damaged; copy it again."
 # Fleet files are read as a whole, and so are files where a caller asks for it (`read_bytes`).
 MAX_WHOLE_BYTES = 2**30
 BLOCK_BYTES = 1 << 23
@@ -239,8 +240,10 @@ class BytesSource(Source):
 
 def parquet_batches(parquet: pq.ParquetFile, rows: int, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
     """Batches of a Parquet file. Raises `RefusedFile` where its pages are damaged."""
+    given = 0
     try:
         for batch in parquet.iter_batches(rows, columns=columns):
+            given += batch.num_rows
             # Damaged metadata would end the process in polars (a panic), damaged text likewise.
             for column in batch.columns:
                 if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
@@ -249,7 +252,9 @@ def parquet_batches(parquet: pq.ParquetFile, rows: int, columns: list[str] | Non
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise RefusedFile("The Parquet file is cut off or damaged; copy it again.") from None
+        raise RefusedFile(_DAMAGED_PARQUET) from None
+    if given != parquet.metadata.num_rows:  # its row groups hold other rows than its foot says
+        raise RefusedFile(_DAMAGED_PARQUET)
 
 
 class _Stream(io.RawIOBase):
