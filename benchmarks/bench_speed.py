@@ -33,6 +33,7 @@ from models.parameters import load  # noqa: E402
 from models.policies import charger, policies, tariff  # noqa: E402
 
 OUT = Path(__file__).parent / "out"
+PARTS = 6
 QUICK = "--quick" in sys.argv
 YEARS = 3 if QUICK else 10
 PEERS = {"nmc811_lgmj1_2020": 1500.0, "nmc_b1_2023": 1500.0, "lfp_250ah_2023": 400.0}
@@ -103,11 +104,12 @@ def peer_python() -> Path | None:
 
 
 def exact_capacity(law: PowerLaw, duty: Duty, pack: Pack) -> np.ndarray:
-    """The law step by step through its own inverse: y <- k ((y/k)^(1/p) + dx)^p; capacity at the end of each day."""
-    soc = 0.5 * (duty.cell_soc_frac[1:] + duty.cell_soc_frac[:-1])
-    rate = law.calendar(duty.temp_c + 273.15, soc, pack.ocv.voltage_v(soc))
-    per_day, step = 24 * 60 // duty.step_minutes, duty.step_hours / 24.0
-    p, y, stored = law.exponents[0], 0.0, np.zeros(duty.steps)
+    """The law part by part of a step through its own inverse, y <- k ((y/k)^(1/p) + dx)^p; at the end of each day."""
+    parts = (np.arange(PARTS) + 0.5) / PARTS  # within a step SOC runs straight
+    soc = (duty.cell_soc_frac[:-1, None] + np.diff(duty.cell_soc_frac)[:, None] * parts).ravel()
+    rate = law.calendar(duty.temp_c.repeat(PARTS) + 273.15, soc, pack.ocv.voltage_v(soc))
+    per_day, step = 24 * 60 // duty.step_minutes, duty.step_hours / 24.0 / PARTS
+    p, y, stored = law.exponents[0], 0.0, np.zeros(soc.size)
     for i, k in enumerate(rate.tolist()):
         if k > 0.0:
             y = k * ((y / k) ** (1.0 / p) + step) ** p
@@ -120,7 +122,7 @@ def exact_capacity(law: PowerLaw, duty: Duty, pack: Pack) -> np.ndarray:
         if k > 0.0:
             y = k * ((y / k) ** (1.0 / p) + half.full_cycles[i]) ** p
         cycled[half.day[i]] = y
-    return 1.0 - stored[per_day - 1 :: per_day] - np.maximum.accumulate(cycled)
+    return 1.0 - stored[PARTS * per_day - 1 :: PARTS * per_day] - np.maximum.accumulate(cycled)
 
 
 def bench_peer(goals: list[Goal]) -> list[dict[str, object]]:
