@@ -108,3 +108,15 @@ def test_an_unknown_vehicle_and_a_left_copy_are_said(home: Settings) -> None:
     (home.home / "notes.txt").write_text(f"see {hash_id(home.home, 'CAR1')}")
     with pytest.raises(WarehouseError, match=r"still in notes\.txt"):
         forget(home, "CAR1")
+
+
+def test_the_serial_end_of_a_vin_leaves_file_names_and_refused_texts(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home")
+    vin = "SJNFAAZE1U0012345"
+    file = log(tmp_path / "Log_U0012345_ab.csv", row(vin, 1), row(vin, 2, "x0012345"))
+    assert ingest(settings, [file], "fadecast_samples")[0].rows_rejected == 1
+    with open_warehouse(settings.home) as wh:
+        (path,) = wh.rows("SELECT path FROM meta_file")[0]
+        ((rejected, raw),) = wh.rows("SELECT path, raw_text FROM raw_reject")
+    assert (path, rejected) == ("Log_***_ab.csv", "Log_***_ab.csv")
+    assert "12345" not in raw

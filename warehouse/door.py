@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 FORGOTTEN = "the record is of a vehicle that was to be forgotten"
 _MIN_ID = 3
+# The last eight characters of a VIN are year, plant and serial number, the last six the serial number.
+_VIN_ENDS = (8, 7, 6)
 _MAYBE_VIN = "[A-HJ-NPR-Za-hj-npr-z0-9]{17}"
 
 
@@ -31,8 +33,10 @@ class Door:
 
     @property
     def secrets(self) -> list[str]:
-        """Names that no text may repeat, long ones first."""
-        return sorted((text for text in self._ids if len(text) >= _MIN_ID), key=lambda text: (-len(text), text))
+        """Names that no text may repeat, long ones first; of VINs also their ends (Leaf Spy names files by them)."""
+        names = {text for text in self._ids if len(text) >= _MIN_ID}
+        names |= {text[-n:] for text in self._ids if mask_vins(text) == MASK for n in _VIN_ENDS}
+        return sorted(names, key=lambda text: (-len(text), text))
 
     def learn(self, names: pl.Series) -> None:
         """Ids of the names of vehicles in a column."""
