@@ -18,7 +18,7 @@ from pipelines.errors import UserError
 from pipelines.settings import Settings
 from pipelines.steps.explain import explain_file, read_head
 from pipelines.steps.intake import ingest
-from warehouse.explain import Explanation, propose, spec_of
+from warehouse.explain import Explanation, propose, recognise, spec_of
 from warehouse.explaining.guess import CERTAIN, LIKELY, UNKNOWN, UNSURE
 from warehouse.explaining.shape import table_shape
 from warehouse.explaining.times import read_clock
@@ -296,3 +296,26 @@ def test_patterns_and_folders_name_files(tmp_path: Path) -> None:
     assert [r.status for r in again] == ["known", "known", "known", "refused"]
     with pytest.raises(Exception, match="No files found"):
         ingest(settings, [tmp_path / "*.zip"], "fadecast_samples")
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_messages_of_a_charger_are_no_telemetry_of_another(tmp_path: Path, wrapped: bool) -> None:
+    payload = {
+        "eventType": "Updated",
+        "timestamp": "2025-03-01T18:00:00Z",
+        "triggerReason": "MeterValuePeriodic",
+        "seqNo": 1,
+        "transactionInfo": {"transactionId": "t1"},
+        "meterValue": [
+            {
+                "timestamp": "2025-03-01T18:00:00Z",
+                "sampledValue": [{"value": 7000.0, "measurand": "Power.Active.Import", "unitOfMeasure": {"unit": "W"}}],
+            }
+        ],
+    }
+    frames = [[2, "m1", "TransactionEvent", payload], [3, "m1", {}]]
+    lines = [{"timestamp": "2025-03-01T18:00:00Z", "stationId": "CP1", "message": f} if wrapped else f for f in frames]
+    log = tmp_path / "CP1_log.jsonl"
+    log.write_text("\n".join(json.dumps(line) for line in lines) + "\n")
+    found = recognise(read_head(log))
+    assert found is not None and found.known in ("ocpp_201", "ocpp_21")

@@ -110,7 +110,8 @@ def recognise(head: Head) -> Explanation | None:
         except (RefusedFile, pl.exceptions.PolarsError, ValueError):
             continue
         good = got.rows_read - got.rejects.height
-        if not got.rows_read or good < 0.5 * got.rows_read:
+        # Records that are silent (documents without telemetry, answers) say nothing for a format.
+        if not got.rows.height or good < 0.5 * got.rows_read:
             continue
         # The format that reads most columns says most.
         rank = (len(spec.used_columns()), good / got.rows_read, name, got.rows_read, good)
