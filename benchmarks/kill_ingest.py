@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import sys
@@ -26,8 +27,8 @@ prepare_environment()
 from pipelines.steps.intake import ingest  # noqa: E402
 from warehouse.checks import run_checks  # noqa: E402
 from warehouse.digest import digest  # noqa: E402
-from warehouse.keys import write_demo_key  # noqa: E402
-from warehouse.store import open_warehouse  # noqa: E402
+from warehouse.keys import KeyFileError, write_demo_key  # noqa: E402
+from warehouse.store import WarehouseError, open_warehouse  # noqa: E402
 
 HEAD = "vehicle,time_utc,session,state,voltage_v,current_a,soc_pct,battery_temp_c,ambient_c,power_kw,odometer_km"
 
@@ -50,6 +51,45 @@ def take_in(home: Path, logs: Path) -> None:
     """One ingest of all logs."""
     write_demo_key(home, 7) if not (home / "id.key").exists() else None
     ingest(Settings(home=home), [logs], "fadecast_samples")
+
+
+def take_in_short(home: Path, logs: Path, most: int) -> None:
+    """One ingest on a disk that takes no file longer than so many bytes; exits 3 with one sentence when that shows."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    try:
+        take_in(home, logs)
+    except (WarehouseError, KeyFileError) as error:
+        os._exit(3 if "\n" not in str(error) and "cannot be written" in str(error) else 4)
+
+
+def run_short(trials: int, seed: int) -> dict[str, float]:
+    """Writes that fail at random lengths, inside DuckDB and outside; then a run with room, as `run` compares it."""
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    refused = 0
+    with tempfile.TemporaryDirectory(prefix="fadecast-full-") as folder:
+        root = Path(folder)
+        logs = root / "logs"
+        write_logs(logs)
+        done(forked(lambda: take_in(root / "whole", logs)))
+        done(forked(lambda: state_of(root / "whole", root / "whole.json")))
+        wanted = json.loads((root / "whole.json").read_text(encoding="utf-8"))
+        longest = max(p.stat().st_size for p in (root / "whole").rglob("*") if p.is_file())
+        home = root / "home"
+        for trial in range(trials):
+            # Any length alike, from no byte to just enough: key, lock, database, its log, parts, spilled rows.
+            most = int(longest ** chance.random()) if trial else 0
+            write_demo_key(home, 7)
+            code = done(forked(lambda most=most: take_in_short(home, logs, most)))
+            if code not in (0, 3):
+                raise SystemExit(f"with at most {most} bytes a file the run ended with {code}, not with one sentence")
+            refused += code == 3
+            if done(forked(lambda: take_in(home, logs))):
+                raise SystemExit(f"the run after one with at most {most} bytes a file failed")
+            done(forked(lambda: state_of(home, root / "found.json")))
+            if json.loads((root / "found.json").read_text(encoding="utf-8")) != wanted:
+                raise SystemExit(f"the state after at most {most} bytes a file differs")
+            shutil.rmtree(home)
+    return {"short_disks": trials, "refused": refused, "differ": 0}
 
 
 def state_of(home: Path, out: Path) -> None:
@@ -126,8 +166,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--full", type=int, metavar="N", help="N disks that are full instead")
     given = parser.parse_args()
-    body = run(given.kills, given.seed)
+    body = run(given.kills, given.seed) if given.full is None else run_short(given.full, given.seed)
     print("  ".join(f"{k} {v}" for k, v in body.items()))
     print(json.dumps(body))
     return 0

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 
+import duckdb
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipelines.settings import Settings
 from pipelines.steps.intake import ingest
+from warehouse import intake, store
+from warehouse.checks import run_checks
+from warehouse.formatspec import load_format
+from warehouse.readers import table
+from warehouse.readers.ocpp import read_bytes
+from warehouse.store import WarehouseError, open_warehouse
 
+HEAD = "vehicle,time_utc,session,state,voltage_v,current_a,soc_pct,battery_temp_c,ambient_c,power_kw,odometer_km"
+ROW = "CAR1,2024-05-01T10:00:00Z,s1,drive,350,-20,55.0,21,15,,1000"
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -64,6 +78,113 @@ def test_runs_killed_at_random_points_end_as_an_undisturbed_one() -> None:
     body = json.loads(done.stdout.splitlines()[-1])
     assert body["kills"] >= 12
     assert body["differ"] == 0
+
+
+@pytest.mark.slow
+def test_disks_that_are_full_at_any_stage_are_one_sentence_and_the_next_run_is_whole() -> None:
+    """Writes fail for true (a limit on the length of files): database, its log, parts; see ``kill_ingest.py``."""
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / "kill_ingest.py", "--full", "3", "--seed", "2"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    body = json.loads(done.stdout.splitlines()[-1])
+    assert body["refused"] >= 1
+    assert body["differ"] == 0
+
+
+@pytest.mark.parametrize("when", ["the ledger is written", "the commit"])
+def test_a_disk_that_is_full_inside_duckdb_leaves_nothing_half_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"{HEAD}\n{ROW}\n")
+    home = Settings(home=tmp_path / "home")
+    with open_warehouse(home.home):
+        pass
+
+    def full(*_: object, **__: object) -> None:
+        raise duckdb.IOException('IO Error: Could not write file "warehouse.duckdb.wal": No space left on device')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(intake, "write_ledger" if when == "the ledger is written" else "record_part", full)
+        with pytest.raises(WarehouseError, match=r"No space left on device.*nothing of a\.csv was taken in") as said:
+            ingest(home, [path], "fadecast_samples")
+    assert "\n" not in str(said.value)
+    with open_warehouse(home.home) as wh:
+        assert wh.scalar("SELECT count(*) FROM meta_file") == 0
+    assert ingest(home, [path], "fadecast_samples")[0].rows_loaded == 1
+    with open_warehouse(home.home) as wh:
+        assert [c.name for c in run_checks(wh) if not c.passed] == []
+
+
+def test_a_home_that_cannot_be_written_and_one_in_use_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"{HEAD}\n{ROW}\n")
+    (tmp_path / "file").write_text("")
+    for home in (tmp_path / "file", tmp_path / "file" / "home"):
+        with pytest.raises(WarehouseError, match=r"cannot be written \("):
+            ingest(Settings(home=home), [path], "fadecast_samples")
+
+    def locked_folder(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", locked_folder)
+        with pytest.raises(WarehouseError, match="Read-only file system"):
+            ingest(Settings(home=tmp_path / "home"), [path], "fadecast_samples")
+    with (
+        locked_home(tmp_path / "home"),
+        pytest.raises(WarehouseError, match="Another process is writing"),
+        open_warehouse(tmp_path / "home", patience_s=0.1),
+    ):
+        pass
+    assert ingest(Settings(home=tmp_path / "home"), [path], "fadecast_samples")[0].rows_loaded == 1
+
+
+@contextmanager
+def locked_home(home: Path) -> Iterator[None]:
+    home.mkdir()
+    with store.locked(home):
+        yield
+
+
+VIN, TOKEN, PLACE = "WBY1Z21040V307900", "04E1C2AA5566F0", "48.137154"
+
+
+@given(
+    volts=st.text(st.characters(codec="ascii", exclude_characters=',\r\n"'), max_size=8),
+    more=st.integers(0, 3),
+    data=st.data(),
+)
+@settings(max_examples=25, deadline=None)
+def test_refused_rows_of_leaf_spy_and_ocpp_carry_no_vin_place_or_token(
+    volts: str, more: int, data: st.DataObject
+) -> None:
+    """Whatever is wrong with a record: a bad cell, too many fields, a cut, a key that no schema knows."""
+    spec = load_format("leaf_spy")
+    sample = (BENCHMARKS.parent / "tests" / "data" / "leaf_spy_152.csv").read_text().splitlines()
+    names, cells = sample[0].split(","), sample[2].split(",")
+    for name, secret in (("VIN", VIN), ("Lat", PLACE), ("Long", PLACE)):
+        cells[names.index(name)] = secret
+    cells[names.index("Pack Volts")] = f"?{volts}"
+    cut = data.draw(st.integers(0, len(cells)))
+    rows = [cells, cells + ["x"] * more, cells[: max(cut, 1)]]
+    text = "\n".join([sample[0], *(",".join(row) for row in rows)])
+    refused = table.read_table(text.encode(), spec).rejects
+    assert refused.height >= 1
+    said = " ".join(str(v) for row in refused.select("detail", "raw_text").rows() for v in row)
+    assert not [secret for secret in (VIN, PLACE) if secret in said]
+    event = {"eventType": "Started", "timestamp": "x" + volts, "idToken": {"idToken": TOKEN, "type": "Central"}}
+    event |= {"vendor": VIN, "evse": {"id": 1}, "transactionInfo": {"transactionId": "t"}}
+    message = json.dumps([2, "u", "TransactionEvent", event]).encode()
+    for batch in read_bytes(message, load_format("ocpp_201"), "CP1_log.jsonl"):
+        said = " ".join(str(v) for row in batch.rejects.select("detail", "raw_text").rows() for v in row)
+        assert batch.rejects.height == 1
+        assert not [secret for secret in (VIN, TOKEN) if secret in said]
 
 
 def test_a_parquet_file_whose_foot_promises_other_rows_is_refused(

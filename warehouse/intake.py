@@ -12,9 +12,11 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import duckdb
 import polars as pl
 import pyarrow as pa
 
+from warehouse.disk import reason_of
 from warehouse.keys import KeyFileError, clean_text, demo_files
 from warehouse.parts import record_part, scratch_folder
 from warehouse.raw import KIND_RULES, read_part, series_rows
@@ -90,14 +92,15 @@ def take_in(wh: Warehouse, path: Path, spec: FormatSpec) -> FileResult:
         return _store(wh, path, source.sha256, spec, taking, read)
     except (RefusedFile, KeyFileError) as error:
         why = said(error, path)
+    except (duckdb.Error, pl.exceptions.PolarsError) as error:
+        # Whether a commit that failed holds is for the next run to see, which sweeps parts that nobody names.
+        if (reason := reason_of(error)) is None:
+            raise
+        raise _unwritten(wh, path, reason) from None
     except OSError as error:
         if taking is not None:
             taking.undo()
-        name, reason = clean_text(path.name), error.strerror or str(error)
-        raise WarehouseError(
-            f"The home {wh.home} cannot be written ({reason}); nothing of {name} was taken in. Make room or another"
-            " --home, and run the command again."
-        ) from None
+        raise _unwritten(wh, path, reason_of(error) or error.strerror or str(error)) from None
     finally:
         source.close()
         if taking is not None:
@@ -105,6 +108,13 @@ def take_in(wh: Warehouse, path: Path, spec: FormatSpec) -> FileResult:
     if taking is not None:
         taking.undo()
     return refuse(wh, path, source.sha256, spec.name, spec.kind, why)
+
+
+def _unwritten(wh: Warehouse, path: Path, reason: str) -> WarehouseError:
+    return WarehouseError(
+        f"The home {wh.home} cannot be written ({reason}); nothing of {clean_text(path.name)} was taken in. Make room"
+        " or give another --home, and run the command again."
+    )
 
 
 def _understood(batches: Iterator[Batch], spec: FormatSpec) -> Iterator[Batch]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import polars as pl
 
+from warehouse.disk import make_database, reason_of, writing
 from warehouse.registry import Registry, RegistryError
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ class Warehouse:
             yield
         except BaseException:
             self._depth = 0
-            self.con.execute("ROLLBACK")
+            with suppress(duckdb.Error):  # a connection that a full disk ended has rolled back already
+                self.con.execute("ROLLBACK")
             raise
         self._depth = 0
         self.con.execute("COMMIT")
@@ -192,12 +194,11 @@ class Warehouse:
 
     def vehicles_with(self, kind: str) -> list[str]:
         """Vehicles that have rows of a kind (samples, sessions), each under its one id, sorted."""
-        found = self.rows(
+        sql = (
             "SELECT DISTINCT coalesce(a.vehicle_id, v.vehicle_id) FROM meta_part_vehicle v"
-            " LEFT JOIN core_alias a ON a.alias_id = v.vehicle_id WHERE v.kind = ? ORDER BY 1",
-            [kind],
+            " LEFT JOIN core_alias a ON a.alias_id = v.vehicle_id WHERE v.kind = ? ORDER BY 1"
         )
-        return [row[0] for row in found]
+        return [row[0] for row in self.rows(sql, [kind])]
 
     def part_flags(self, vehicle_id: str) -> tuple[str, ...]:
         """What holds for whole parts of a vehicle, e.g. ``date_assumed``; sorted."""
@@ -292,20 +293,17 @@ def open_warehouse(home: Path, create: bool = True, patience_s: float = LOCK_PAT
     Raises
     ------
     WarehouseError
-        No home, locked by another process for too long, or not a database.
+        No home, one that cannot be written, locked by another process for too long, or not a database.
     """
     database = home / DATABASE
     if not create and not database.exists():
         raise WarehouseError(f"There is no warehouse in {home}; take logs in with `fadecast ingest` first.")
-    try:
+    with writing(home):
         home.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WarehouseError(f"The home {home} cannot be made: {error.strerror}.") from None
-    with locked(home, patience_s):
+    with writing(home), locked(home, patience_s):
         con = _connect(database, patience_s)
         try:
-            con.execute("SET TimeZone = 'UTC'")
-            con.execute("SET autoinstall_known_extensions = false")
+            con.execute("SET TimeZone = 'UTC'; SET autoinstall_known_extensions = false")
             warehouse = Warehouse(home, con)
             _migrate(warehouse)
             _make_tables(warehouse)
@@ -340,8 +338,11 @@ def _connect(database: Path, patience_s: float) -> duckdb.DuckDBPyConnection:
     deadline = time.monotonic() + patience_s
     while True:
         try:
+            make_database(database)
             return duckdb.connect(str(database))
         except duckdb.IOException as error:
+            if reason_of(error) is not None:
+                raise
             if "lock" not in str(error).lower():
                 raise WarehouseError(
                     f"{database} cannot be opened as a DuckDB database; move it away and take the files in again."
