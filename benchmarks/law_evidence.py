@@ -27,7 +27,7 @@ FOLDER = ROOT.parent / "shared" / "data" / "ageing"
 FILES = {"lfp": ("naumann_lfp_calendar.csv", "naumann_lfp_cycle.csv")}
 SOURCE = {
     "lfp": "benchmarks/law_evidence.py on the development half of Naumann et al., Sony/Murata 26650 LFP cell, Mendeley "
-    "kxh42bfgtj and 6hgyr25h8d (CC BY 4.0); the law's prior over cells, nothing fitted",
+    "kxh42bfgtj and 6hgyr25h8d (CC BY 4.0); the law's prior over cells, not adjusted to any test",
 }
 CELLS = {"lfp": "LFP cells (Sony/Murata 26650)"}
 # Fitted to these very tests.
@@ -47,16 +47,6 @@ def condition_of(rows: Rows, first: int) -> Condition | None:
     return None if np.isnan(sum(values)) else Condition(*values)
 
 
-def words(c: Condition) -> str:
-    """A condition for a table."""
-    if c.depth_frac == 0.0:
-        return f"storage at {c.temp_c:.0f} °C, {100 * c.soc_mean_frac:.0f} % charge"
-    return (
-        f"{100 * c.depth_frac:.0f} % deep cycles around {100 * c.soc_mean_frac:.0f} % charge at {c.temp_c:.0f} °C, "
-        f"{c.charge_per_h:g}C / {c.discharge_per_h:g}C"
-    )
-
-
 def held(law: Law, pack: Pack, rows: Rows) -> dict[str, list[Any]]:
     """Errors of a law on every test that it can predict."""
     out: dict[str, list[Any]] = {
@@ -69,7 +59,7 @@ def held(law: Law, pack: Pack, rows: Rows) -> dict[str, list[Any]]:
         if condition is None or later.size == 0:
             continue
         p = predict_test(law, pack, condition, mine.day[later], mine.cycles[later])
-        out["tests"].append(words(condition))
+        out["tests"].append(condition.words)
         out["kinds"].append("storage" if condition.depth_frac == 0 else "cycling")
         out["outside_frac"].append(round(p.outside_frac, 3))
         out["test"] += [len(out["tests"]) - 1] * later.size

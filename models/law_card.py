@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from models.ageing_record import HELD_OUT_KIND, HeldOutSeries, held_out_series
-from models.law_tests import LawEvidence, law_evidence
+from models.law_tests import Condition, LawEvidence, law_evidence
 from models.laws import power_rates
 from models.laws.base import Law
 from models.laws.registry import laws_for
@@ -145,6 +145,17 @@ def _numbers(e: Entry) -> tuple[Parameter, ...]:
     return tuple(p for n, p in e.parameters.items() if isinstance(p.value, (int, float)) and n not in _WORDS)
 
 
+def _named(series: HeldOutSeries) -> str:
+    """A test's condition in words, with its name where conditions repeat or are names of protocols."""
+    if series.condition == series.test_id:
+        return series.test_id
+    try:
+        said = Condition(*(float(part) for part in series.condition.split("|"))).words
+    except (TypeError, ValueError):  # the name of a protocol
+        said = series.condition.replace("_", " ")
+    return f"{said} ({series.test_id})"
+
+
 def _held_out(series: list[HeldOutSeries], source: str) -> LawEvidence:
     """Errors of left-out tests as evidence; an error of the loss is that of the capacity with its sign turned."""
     stored = series[0].axis == "day"
@@ -157,7 +168,7 @@ def _held_out(series: list[HeldOutSeries], source: str) -> LawEvidence:
         error_pp=-np.concatenate([s.error_pp for s in series]),
         low_pp=-half,
         high_pp=half,
-        tests=tuple(s.condition if s.condition == s.test_id else f"{s.condition} ({s.test_id})" for s in series),
+        tests=tuple(_named(s) for s in series),
         kinds=("storage" if stored else "cycling",) * len(series),
         outside=np.zeros(len(series), dtype=bool),
         in_sample=False,

@@ -255,12 +255,18 @@ def evidence_score(
     predictions: Annotated[Path | None, typer.Option(help="Write every prediction to this CSV file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Predict every test of the files from its first check-up, and score the predictions."""
+    """Predict every test of the files from its first check-up, and score the predictions.
+
+    Rows are counted from 0 below the header, here and in the predictions file. Exit code 1: a file was refused.
+    """
     from pipelines.steps import evidence
 
     done = evidence.score(_settings(), files)
     if predictions is not None:
-        done.predictions.write_csv(predictions)
+        try:
+            done.predictions.write_csv(predictions)
+        except OSError as e:
+            raise UserError(f"{predictions}: the predictions cannot be written ({e.strerror or e}).") from None
     if as_json:
         _print_json({"tests": done.tests, "datasets": done.datasets})
     else:

@@ -87,7 +87,7 @@ def cards_section(data: FleetData) -> Section:
 
 def _tests_words(e: LawEvidence | None) -> str:
     if e is None:
-        return "no ageing test of its chemistry to hold it against"
+        return "no ageing test of its chemistry that states temperature and charge"
     seen = ", the law was fitted to them" if e.in_sample else ", each left out in turn" if e.left_out else ""
     kind = f" of {e.cells}" if e.cells else ""
     return f"{t.number(e.rmse_pp, 1)} points on {t.plural(len(e.tests), 'test')}{kind}{seen}"
@@ -96,7 +96,10 @@ def _tests_words(e: LawEvidence | None) -> str:
 def _lead(card: LawCard) -> str:
     e = card.evidence
     if e is None:
-        return "No open ageing test of its chemistry was at hand: only the fleet's own readings show how wrong it is."
+        return (
+            "No open ageing test of its chemistry that states temperature and charge was at hand: only the fleet's own"
+            " readings show how wrong it is."
+        )
     said = (
         f"Wrong by {t.number(e.rmse_pp, 1)} points of capacity on {t.plural(len(e.tests), 'ageing test')}"
         f"{' of ' + e.cells if e.cells else ''};"
@@ -117,7 +120,8 @@ def _errors(card: LawCard) -> Section:
             desc = "Lines are tests, bands the law's own 80 % intervals about its prediction; zero is a perfect law."
             figures.append(Figure(error_traces(f"card-{kind}", traces, title, desc, label), f"{title}. {desc}"))
     body = [_test_row(e, i) for i in sorted(range(len(e.tests)), key=lambda i: -e.of_test(i)[0])]
-    columns = ("Test", "Error", "Mean error", "Inside the 80 % interval", "Outside the tested range")
+    columns = ("Test", "Error", "Mean error", "Inside the 80 % interval")
+    columns += () if e.left_out else ("Outside the tested range",)
     return Section(
         "errors",
         "How wrong it has been",
@@ -140,8 +144,9 @@ def _errors(card: LawCard) -> Section:
 
 def _test_row(e: LawEvidence, index: int) -> tuple[str, ...]:
     rmse, bias, inside = e.of_test(index)
-    outside = "yes" if e.outside[index] else "no"
-    return (e.tests[index], t.number(rmse, 2), t.number(bias, 2, plus=True), t.percent(inside), outside)
+    # A test left out sets the range of the law that is kept, so the column would say "no" whatever the test.
+    outside = () if e.left_out else ("yes" if e.outside[index] else "no",)
+    return (e.tests[index], t.number(rmse, 2), t.number(bias, 2, plus=True), t.percent(inside), *outside)
 
 
 def _trace(e: LawEvidence, index: int, x: np.ndarray) -> Trace:

@@ -227,6 +227,10 @@ def test_figures_of_the_night(fleet, decide_rows):
     assert rows["v2h_effect_vehicles"]["value"] == 2  # the third cannot export
     effect = rows["v2h_effect_pp"]
     assert effect["low"] <= effect["value"] <= effect["high"]
+    # The range is that of the paired difference, not the spread of medians between vehicles.
+    paired = [r.sums["evening_peak"] for r in fleet if r.sums["evening_peak"].export_kwh > 1.0]
+    assert effect["low"] == pytest.approx(np.median([s.diff_low_pp for s in paired]))
+    assert effect["high"] == pytest.approx(np.median([s.diff_high_pp for s in paired]))
     breaches = rows["expected_breaches_as_driven"]
     assert breaches["low"] <= breaches["value"] <= breaches["high"]
     assert 0 < rows["effect_left_evening_peak_2_kwh_day"]["value"] < 1

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from evidence_rows import SCORE_KEYS, made_drive, made_test, several, with_drives, write
 
+from pipelines.cli import main
 from pipelines.errors import UserError
 from pipelines.settings import Settings
 from pipelines.steps import evidence
@@ -204,3 +205,26 @@ def test_left_out_storage_conditions_within_one_point() -> None:
     read = read_file(DATA / "naumann_lfp_calendar.csv")
     (family,) = families([FitGroup(read.rows, read.protocol, "dev")])
     assert leave_conditions_out(family, None).rmse_pp().mean() < 0.8
+
+
+def test_a_refused_file_is_named_beside_the_scored_ones(settings: Settings, tmp_path: Path) -> None:
+    good = write(tmp_path / "good.csv", made_test("a"))
+    (tmp_path / "empty.csv").write_text("test_id,kind,day,efc,capacity_frac\n", encoding="utf-8")
+    done = evidence.score(settings, [good, tmp_path / "empty.csv"])
+    assert not done.complete
+    found = {d["path"]: d for d in done.datasets}
+    assert found["good.csv"]["tests"] == 1 and found["empty.csv"]["tests"] == 0
+    assert found["empty.csv"]["problems"] == ["empty.csv: holds no test that can be predicted. It has no rows."]
+
+
+def test_predictions_that_cannot_be_written_are_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, out = write(tmp_path / "good.csv", made_test("a")), tmp_path / "none" / "out.csv"
+    argv = ["fadecast", "--home", str(tmp_path / "home"), "evidence", "score", str(good), "--predictions", str(out)]
+    monkeypatch.setattr("sys.argv", argv)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the predictions cannot be written" in said and "out.csv" in said

@@ -16,6 +16,7 @@ from models.ageing_record import record_lines
 from models.domain import Use
 from models.law_card import evidence_cards, law_cards
 from models.law_tests import Condition, cell_pack, law_evidence, predict_test, steady_duty
+from models.laws.power_rates import equations
 from models.laws.registry import get, laws_for
 from models.parameters import load
 from reports import law_pages
@@ -86,6 +87,47 @@ def test_storage_prediction_is_the_laws_own_projection():
     assert np.allclose(at.median, wanted, atol=2e-4)
     assert np.all(at.low < at.median) and np.all(at.median < at.high) and at.outside_frac == 0.0
     assert predict_test(law, pack, Condition(70.0, 0.5), np.array([100.0]), np.zeros(1)).outside_frac == 1.0
+
+
+def test_one_condition_outside_the_range_puts_a_test_outside():
+    law, pack = get("lfp_sony_own", "lfp_prada2013"), cell_pack("lfp_prada2013")
+
+    def outside(*condition: float) -> float:
+        return predict_test(law, pack, Condition(40.0, 0.5, *condition), np.zeros(1), np.array([100.0])).outside_frac
+
+    assert outside(0.2, 1.0, 1.0) == 0.0  # on the edge of the range of depth
+    assert outside(0.05, 1.0, 1.0) == 1.0
+    assert outside(0.8, 1.0, 2.0) > 0.4  # half of the cycles
+    stored = law_evidence("lfp_sony_own")
+    assert stored is not None
+    named = dict(zip(stored.tests, stored.outside, strict=True))
+    assert {name for name, out in named.items() if out} == {
+        "5 % deep cycles around 50 % charge at 40 °C, 1C / 1C",
+        "10 % deep cycles around 50 % charge at 40 °C, 1C / 1C",
+        "80 % deep cycles around 50 % charge at 40 °C, 1C / 2C",
+    }
+
+
+def test_equations_give_the_value_of_every_letter():
+    for law_id, e in load("laws_power").items():
+        said = equations(e)
+        numbers = " ".join(said)
+        for name, p in e.parameters.items():
+            constant = name in ("calendar_sigma", "cycling_sigma", "cycling_rate_limit_per_h")
+            if name.startswith(("calendar_", "cycling_")) and isinstance(p.value, float) and not constant:
+                assert f"{p.value:g}" in numbers, (law_id, name)
+
+
+def test_left_out_tests_are_named_in_words_without_a_column_that_always_says_no(page_rows: ModuleType):
+    cards = {card.law_id: card for card in evidence_cards()}
+    storage = cards["sony_murata_us26650ftc1_3_ah_storage"]
+    assert (
+        storage.evidence is not None
+        and "storage at 0 °C, 50 % charge (naumann_cal_0C_50.0soc)" in storage.evidence.tests
+    )
+    assert not any("|" in name for card in cards.values() if card.evidence for name in card.evidence.tests)
+    page = render_page(law_pages.card_page(storage, page_rows.fleet())).decode()
+    assert "Outside the tested range" not in page
 
 
 def test_a_test_without_rates_is_refused():

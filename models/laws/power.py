@@ -26,7 +26,7 @@ _VOLTAGES = 2001
 _NO_VOLTAGE = np.full(1, np.nan)
 _WHOLE_STEP = np.empty(0)
 _TABLES_KEPT = 16
-_EDGE = 1e-9  # a condition on the edge of a range is within it, whatever rounding says
+_EDGE = 1e-6  # a condition on the edge of a range is within it, whatever rounding says
 EXPOSURE_NAMES = ("calendar_z", "cycling_z", "days", "full_cycles")
 MULTIPLIER_NAMES = ("calendar", "cycling")
 

@@ -254,6 +254,28 @@ _CYCLING = {
 }
 
 
+_SYMBOLS = {
+    "arrhenius_soc": ("k25", "Ea activation_j_per_mol", "a soc_linear", "b soc_cubic"),
+    "voltage_arrhenius": ("a voltage_slope", "b voltage_offset", "c activation_k"),
+    "soc_arrhenius": ("a prefactor", "b activation_k", "c soc_k"),
+    "soc_polynomial_arrhenius": ("Ea activation_j_per_mol", "c0", "c1", "c2", "c3", "c4", "c5"),
+    "potential_arrhenius": ("a prefactor", "b activation_k", "c potential_k_per_v"),
+    "potential_soc_sum": ("c0", "c1", "c2", "c3", "c4"),
+    "anode_potential": ("a prefactor", "b potential"),
+    "depth_rate": ("k1", "n depth_exponent", "c rate_exponent"),
+    "voltage_depth": ("a voltage_square", "b voltage_best", "c offset", "d depth_slope"),
+    "depth_temperature_rate": ("a prefactor", "b stress_exponent"),
+    "depth_rate_sum": ("a offset", "b depth_slope", "c rate_slope", "d cold_k", "e hot_k"),
+    "depth_arrhenius": ("a prefactor", "b activation_k", "c depth_stress"),
+    "rate_temperature": ("a prefactor", "b rate_cubic", "c rate_root"),
+    "storage_times_stress": (
+        *("a stress", "b soc", "c threshold", "d deep", "e scale"),
+        *("E1 stress_activation_j_per_mol", "E2 deep_activation_j_per_mol"),
+    ),
+}
+"""Letters of each equation and the parameters they stand for, so that a page can give their values."""
+
+
 def calendar_rate(entry: Entry) -> CalendarRate:
     """The calendar rate an entry names in ``calendar_form``.
 
@@ -285,15 +307,27 @@ def _form(forms: dict[str, Callable[[Entry], _F]], entry: Entry, key: str) -> Ca
     return forms[name]
 
 
-def equations(entry: Entry) -> tuple[str, str]:
-    """Equations of an entry's two rates, as the first lines of their functions state them, and how they add up.
+def equations(entry: Entry) -> tuple[str, ...]:
+    """Equations of an entry's two rates with the values of their letters, and how they add up.
+
+    The equations are the first lines of their functions' docstrings.
 
     Raises
     ------
     ParameterError
         There is no such form.
     """
-    forms = (_form(_CALENDAR, entry, "calendar_form"), _form(_CYCLING, entry, "cycling_form"))
-    p = [f"{entry.number(f'{name}_exponent'):g}" for name in ("calendar", "cycling")]
-    said = [(form.__doc__ or "").partition("\n")[0].rstrip(".") for form in forms]
-    return f"{said[0]}; loss = k t^{p[0]}", f"{said[1]}; loss = k (full cycles)^{p[1]}"
+    out = []
+    calendar, cycling = _form(_CALENDAR, entry, "calendar_form"), _form(_CYCLING, entry, "cycling_form")
+    for term, form, x in (("calendar", calendar, "days"), ("cycling", cycling, "full cycles")):
+        said = (form.__doc__ or "").partition("\n")[0].rstrip(".")
+        out.append(f"{said}; loss = k ({x})^{entry.number(f'{term}_exponent'):g}")
+        values = []
+        for symbol in _SYMBOLS[form.__name__]:
+            letter, _, name = symbol.partition(" ")
+            p = entry[f"{term}_{name or letter}"]
+            values.append(f"{letter} = {p.value:g}" + ("" if p.unit == "1" else f" {p.unit}"))
+        out.append(f"{term.capitalize()}: {', '.join(values)}")
+    if "Ua" in out[0]:
+        out.append("Ua: potential of graphite, Safari and Delacourt 2011, doi 10.1149/1.3567007 [V]")
+    return (*out, "T in kelvin, C-rate C in 1/h, SOC and DOD from 0 to 1; capacity = 1 - both losses")

@@ -110,7 +110,7 @@ def write_results(wh: Warehouse, settings: Settings, learned: Learned, results: 
     effect = next((k for k in kpis if k["kpi"] == "v2h_effect_pp"), None)
     said = (
         f"; V2H effect after {terms.horizon_years} years {effect['value']:+.1f} pp "
-        f"({effect['low']:+.1f} to {effect['high']:+.1f} over vehicles)"
+        f"({effect['low']:+.1f} to {effect['high']:+.1f})"
         if effect
         else ""
     )

@@ -212,11 +212,14 @@ def _effect_kpis(results: Sequence[VehicleResult], policies: Sequence[Policy], p
         put("v2h_effect_vehicles", 0, "vehicles", "no vehicle can export: no effect to tell")
         return
     label = known[FLEET_POLICY].label
-    effect = np.array([r.sums[FLEET_POLICY].fade_diff_pp for r in exporting])
+    paired = [r.sums[FLEET_POLICY] for r in exporting]
+    effect = np.array([s.fade_diff_pp for s in paired])
+    # The range of medians between vehicles would read as an interval on the difference, and a far too narrow one.
+    low, high = (float(np.median([getattr(s, end) for s in paired])) for end in ("diff_low_pp", "diff_high_pp"))
     put("v2h_effect_vehicles", len(exporting), "vehicles", f"vehicles that would export under '{label}'")
     put("v2h_effect_pp", float(np.median(effect)), "pp",
-        f"extra fade of '{label}' at the horizon against no export: median over vehicles of their medians; "
-        "low and high: least and greatest vehicle", float(effect.min()), float(effect.max()))  # fmt: skip
+        f"extra fade of '{label}' at the horizon against no export, a typical vehicle: median over vehicles of their "
+        "medians and of the ends of their paired 80 % intervals", low, high)  # fmt: skip
     unusual = int(np.sum((effect < UNUSUAL_PP[0]) | (effect > UNUSUAL_PP[1])))
     put("v2h_effect_unusual_vehicles", unusual, "vehicles", "outside -1 to +9 pp, where published models lie")
     unclear = sum(r.sums[FLEET_POLICY].diff_low_pp <= 0 <= r.sums[FLEET_POLICY].diff_high_pp for r in exporting)

@@ -34,7 +34,7 @@ class Scored:
         One a test: test_id, law, n, rmse_pp, bias_pp (predicted minus seen), inside_80_frac, in_range.
     datasets
         One a file: path, tests, rows, rmse_pp (mean over tests), inside_80_frac, reversible (tests of which a share of
-        the loss returns), problems and notes (sentences); path is None where the file was refused.
+        the loss returns), problems and notes (sentences); tests is 0 where the file was refused.
     predictions
         test_id, row (0-based in the file), capacity_frac, low, high; the first check-ups are not among them. Before
         them `file` when several files were given; the same in `tests`.
@@ -82,7 +82,7 @@ def fit(settings: Settings, files: Sequence[Path]) -> tuple[str, bool]:
     read, refused = _read_all(files)
     known = fitted_of(load(KIND, settings.home))
     found = fit_groups([_group(f) for f in read], known)
-    problems = [p for f in read for p in f.problems] + refused
+    problems = [p for f in read for p in f.problems] + [said for _, said in refused]
     if not found:
         names = ", ".join(f.path.name for f in read)
         raise UserError(
@@ -112,7 +112,7 @@ def _group(read: TestFile) -> FitGroup:
     return FitGroup(read.rows, read.protocol, source)
 
 
-def _read_all(files: Sequence[Path]) -> tuple[list[TestFile], list[str]]:
+def _read_all(files: Sequence[Path]) -> tuple[list[TestFile], list[tuple[Path, str]]]:
     read, refused = [], []
     last: UserError | None = None
     for path in files:
@@ -120,7 +120,7 @@ def _read_all(files: Sequence[Path]) -> tuple[list[TestFile], list[str]]:
             read.append(read_file(path))
         except UserError as e:
             last = e
-            refused.append(str(e))
+            refused.append((path, str(e)))
     if not read and last is not None:
         raise last
     return read, refused
@@ -138,9 +138,9 @@ def score(settings: Settings, files: Sequence[Path]) -> Scored:
     known = fitted_of(load(KIND, settings.home))
     tests: list[dict[str, Any]] = []
     datasets: list[dict[str, Any]] = [
-        {"path": None, "tests": 0, "rows": 0, "rmse_pp": None, "inside_80_frac": None}
-        | {"reversible": [], "notes": [], "problems": [r]}
-        for r in refused
+        {"path": path.name, "tests": 0, "rows": 0, "rmse_pp": None, "inside_80_frac": None}
+        | {"reversible": [], "notes": [], "problems": [said]}
+        for path, said in refused
     ]
     parts = []
     for file in read:

@@ -93,7 +93,7 @@ def read_file(path: Path) -> TestFile:
     first, start = _first_rows(text, numbers, usable, faults)
     keep = usable & (start >= 0)
     if not keep.any():
-        why = " ".join(faults.sentences()) or "it has no rows."
+        why = " ".join(faults.sentences()) or "It has no rows."
         raise UserError(f"{path.name}: holds no test that can be predicted. {why}", exit_code=1)
     origin = np.where(keep, start, 0)
     rows = Rows(
