@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from pipelines.errors import UserError
 from pipelines.ledger import RunNote, end_run, mark_done, night_lock, set_state, start_run, state
 from pipelines.settings import Settings
 from pipelines.steps import chargers, check, conform, decide, history, learn, publish
+from pipelines.steps.forget import finish_forgetting
 from pipelines.steps.versions import code_version, inputs_version
 from warehouse.store import Warehouse, open_warehouse
 
@@ -143,7 +144,10 @@ def step_publish(night: Night) -> None:
 def opened_night(settings: Settings, as_of: date | None, say: Say) -> Iterator[Night]:
     """Lock, open and note a night; writes its row in meta_run whatever becomes of it."""
     settings = _of_home(settings)
-    with night_lock(settings.home) as note, open_warehouse(settings.home) as wh:
+    with ExitStack() as stack:
+        note = stack.enter_context(night_lock(settings.home))
+        finish_forgetting(settings)
+        wh = stack.enter_context(open_warehouse(settings.home))
         if wh.scalar("SELECT count(*) FROM meta_part WHERE kind IN ('samples', 'sessions')") == 0:
             raise UserError(
                 f"There are no logs in {settings.home} yet: run `fadecast ingest FILE --format NAME` first, "

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.nightly import opened_night
 from pipelines.settings import Settings
 from pipelines.steps import forget as step
 from pipelines.steps.forget import forget
@@ -120,3 +121,19 @@ def test_the_serial_end_of_a_vin_leaves_file_names_and_refused_texts(tmp_path: P
         ((rejected, raw),) = wh.rows("SELECT path, raw_text FROM raw_reject")
     assert (path, rejected) == ("Log_***_ab.csv", "Log_***_ab.csv")
     assert "12345" not in raw
+
+
+def test_a_night_finishes_what_a_killed_run_left(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = hash_id(home.home, "CAR1")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(forgetting, "rewrite", killed)
+        with pytest.raises(KeyboardInterrupt):
+            forget(home, "CAR1")
+    with opened_night(home, None, lambda _: None) as night:
+        assert night.wh.rows("SELECT state FROM meta_forgotten") == [("done",)]
+        assert night.wh.vehicles_with("samples") == [hash_id(home.home, "CAR2")]
+    assert forgetting.search(home.home, one)[2] == []
