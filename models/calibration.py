@@ -2,7 +2,7 @@
 
 PyBaMM's stock ageing parameters are not calibrated (OKane2022 with "ec reaction limited" loses 9 % of its lithium in
 four days). The members' speeds in ``parameters/laws.toml`` are fitted here to what fleets report, on one stated duty;
-tests repeat the fit.
+tests repeat the fit. Those of LFP are fitted to ageing tests instead (``benchmarks/fit_lfp_sei.py``).
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ FILM_BALANCE_FRAC = 0.01
 0.5/1/1.1/1.1 in ten years (assumed). [1]"""
 NMC_FADE_FRAC = {1: 0.045, 2: 0.063, 3: 0.076, 4: 0.085, 5: 0.09, 10: 0.14}
 """Owners' survey medians by year of age; ten years between their slowing and Geotab's mean of 2.3 % a year. [1]"""
-LFP_SHARE = 0.86
-"""Fade of LFP over that of NMC on the same duty (assumed: somewhat less). [1]"""
 
 
 def typical_duty(

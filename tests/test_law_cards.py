@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -135,16 +136,23 @@ def test_a_test_without_rates_is_refused():
         steady_duty(Condition(25.0, 0.5, 0.8), cell_pack("lfp_prada2013"))
 
 
+def _bench(name: str) -> ModuleType:
+    """A module of benchmarks/."""
+    spec = importlib.util.spec_from_file_location(f"{name}_bench", ROOT / "benchmarks" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.mark.data
 @pytest.mark.slow
 def test_stored_evidence_is_what_the_laws_give_today():
     """Fails when a law or a parameter changes and ``benchmarks/law_evidence.py --write`` was not run."""
     if not TESTS.is_dir():
         pytest.skip("the ageing tests are not beside the checkout (../shared/data/ageing)")
-    spec = importlib.util.spec_from_file_location("law_evidence_bench", ROOT / "benchmarks" / "law_evidence.py")
-    assert spec is not None and spec.loader is not None
-    bench = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(bench)
+    bench = _bench("law_evidence")
     for law in laws_for("lfp_prada2013"):
         stored = law_evidence(law.law_id)
         assert stored is not None
@@ -153,6 +161,23 @@ def test_stored_evidence_is_what_the_laws_give_today():
         n = len(found["error_pp"])
         assert np.allclose(stored.error_pp[:n], found["error_pp"], atol=0.02), law.law_id
         assert np.allclose(stored.low_pp[:n], found["low_pp"], atol=0.05), law.law_id
+
+
+@pytest.mark.data
+@pytest.mark.slow
+@pytest.mark.parametrize("law_id", ["sei_ec", "sei_interstitial"])
+def test_speeds_of_lfp_are_those_fitted_to_ageing_tests(law_id: str):
+    """A further fit gains little (interstitial wear is kept higher, see laws.toml), and even tests up to 1C are held within 2 points on average."""
+    if not TESTS.is_dir():
+        pytest.skip("the ageing tests are not beside the checkout (../shared/data/ageing)")
+    bench = _bench("fit_lfp_sei")
+    law = get(law_id, "lfp_prada2013")
+    tests = [t for t in bench.tests_of(law) if t.fitted]
+    stated, refitted = (
+        float(np.mean([np.sqrt(np.mean(bench.error_pp(law, p, t) ** 2)) for t in tests]))
+        for p in (np.zeros(len(law.multiplier_names)), bench.fitted_logs(law, tests))
+    )
+    assert len(tests) == 19 and stated < 2.0 and stated < 1.25 * refitted
 
 
 def test_pages_say_the_errors_and_link_to_each_other(page_rows: ModuleType):

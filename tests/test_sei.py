@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.calibration import LFP_SHARE, NMC_FADE_FRAC, fade_by_year, fit_speed, typical_duty
+from models.calibration import NMC_FADE_FRAC, fade_by_year, fit_speed, typical_duty
 from models.conformance import daily_run
 from models.domain import Duty, Pack
 from models.laws import sei
@@ -284,14 +284,13 @@ def test_substeps_keep_time_soc_and_throughput(rows: list[tuple[float, float, fl
         assert np.sum((np.abs(rate) * hours)[step == i]) == pytest.approx(throughput[i], abs=1e-9)
 
 
-@pytest.mark.parametrize("cell_id", ["nmc811_lgm50", "leaf_40kwh", "lfp_prada2013", "nmc811_chen2020", "lco_ai2020"])
+@pytest.mark.parametrize("cell_id", ["nmc811_lgm50", "leaf_40kwh", "nmc811_chen2020", "lco_ai2020"])
 def test_stated_speeds_are_the_calibrated_ones(cell_id: str) -> None:
     """Repeats the fit that laws.toml states: factors of one, and a plausible first ten years."""
     pack = pack_of_cell(cell_id)
     duty = typical_duty(pack)
-    share = LFP_SHARE if cell_id.startswith("lfp") else 1.0
     for law in members(cell_id):
-        for name, factor in fit_speed(law, duty, pack, {y: share * f for y, f in NMC_FADE_FRAC.items()}).items():
+        for name, factor in fit_speed(law, duty, pack, NMC_FADE_FRAC).items():
             assert factor == pytest.approx(1.0, abs=0.02), (law.law_id, name)
         fade = fade_by_year(law, duty, pack, 10, zeros(law))[0]
         assert 0.02 < fade[0] < 0.06
