@@ -2,7 +2,8 @@
 
 The values in ``models/parameters/laws.toml`` are those found from the speeds of NMC and their prior. Prints the factors
 of a further fit from there: errors stay (what the tests do not tell, kinetics against diffusion, may move on, as the
-prior begins anew). Multipliers are exact on stored exposures, so that no simulation is repeated in the fit. The data in ``../shared/data/ageing`` are never copied in. Run ``python benchmarks/fit_lfp_sei.py``.
+prior begins anew). Multipliers are exact on stored exposures, so that no simulation is repeated in the fit. The data in
+``../shared/data/ageing`` are never copied in. Run ``python benchmarks/fit_lfp_sei.py``.
 """
 
 from __future__ import annotations

@@ -167,7 +167,10 @@ def test_stored_evidence_is_what_the_laws_give_today():
 @pytest.mark.slow
 @pytest.mark.parametrize("law_id", ["sei_ec", "sei_interstitial"])
 def test_speeds_of_lfp_are_those_fitted_to_ageing_tests(law_id: str):
-    """A further fit gains little (interstitial wear is kept higher, see laws.toml), and even tests up to 1C are held within 2 points on average."""
+    """Even tests up to 1C are held within 3 points on average; a further fit gains less than one.
+
+    Interstitial wear is kept higher than fitted, see laws.toml.
+    """
     if not TESTS.is_dir():
         pytest.skip("the ageing tests are not beside the checkout (../shared/data/ageing)")
     bench = _bench("fit_lfp_sei")
@@ -177,7 +180,7 @@ def test_speeds_of_lfp_are_those_fitted_to_ageing_tests(law_id: str):
         float(np.mean([np.sqrt(np.mean(bench.error_pp(law, p, t) ** 2)) for t in tests]))
         for p in (np.zeros(len(law.multiplier_names)), bench.fitted_logs(law, tests))
     )
-    assert len(tests) == 19 and stated < 2.0 and stated < 1.25 * refitted
+    assert len(tests) == 19 and stated < 3.0 and stated < refitted + 1.0
 
 
 def test_pages_say_the_errors_and_link_to_each_other(page_rows: ModuleType):
