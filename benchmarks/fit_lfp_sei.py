@@ -18,7 +18,7 @@ from scipy.optimize import least_squares
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from law_evidence import FILES, FOLDER, condition_of, words  # noqa: E402  the repository first, then its modules
+from law_evidence import FILES, FOLDER, condition_of  # noqa: E402  the repository first, then its modules
 
 from models.domain import FloatArray  # noqa: E402
 from models.law_tests import Condition, cell_pack, steady_duty  # noqa: E402
@@ -70,7 +70,7 @@ def tests_of(law: Law) -> list[Test]:
             time = mine.day[later] if c.depth_frac == 0.0 else mine.cycles[later] / turned
             grid = np.linspace(0.0, float(time.max()), _PERIODS + 1)
             exposures = np.tile(per_day * grid[1], (1, _PERIODS, 1))
-            out.append(Test(words(c), even(c), time, grid, exposures, mine.capacity_frac[later]))
+            out.append(Test(c.words, even(c), time, grid, exposures, mine.capacity_frac[later]))
     return out
 
 
