@@ -325,6 +325,12 @@ def forecast_goals() -> list[Goal]:
     return [*rows, goal("peak memory of that", last["peak_gb"], wanted["gb"], False, "GB")]
 
 
+def fleet_goals() -> list[Goal]:
+    """Goals of bench_fleet.py, from its last run."""
+    last = OUT / "fleet.json"
+    return json.loads(last.read_text())["goals"] if last.exists() else []
+
+
 def table(rows: list[dict[str, object]]) -> None:
     """Print rows of figures."""
     for row in rows:
@@ -346,7 +352,7 @@ def main() -> int:
         rows = part(goals)
         table(rows)
         result[name] = rows
-    goals += forecast_goals()
+    goals += forecast_goals() + fleet_goals()
     result["goals"] = goals
     OUT.mkdir(exist_ok=True)
     (OUT / "speed.json").write_text(json.dumps(result, indent=1) + "\n")

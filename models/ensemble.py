@@ -1,7 +1,8 @@
 """The ensemble: members, evidence weights, paired draws. One draw is one world.
 
 In a world the law, the cohort's kinetics and the spread of its packs are shared by all vehicles and policies; what
-belongs to a vehicle is independent of the others. Levels of capacity weigh the members by evidence; differences
+belongs to a vehicle is independent of the others. What the laws have wrong in the cost of a cycle is a part of a
+world too: members that agree may all be wrong. Levels of capacity weigh the members by evidence; differences
 between policies weigh them equally, because evidence on total fade says nothing on a difference, unless the cohort
 shows contrast in throughput (`models.contrast`).
 """
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.special import ndtri
 
 from models.domain import FloatArray, IntArray
 from models.fleet import CohortFit, fleet_prior, prior_fit
@@ -104,6 +106,8 @@ class Worlds:
         Logarithm, a square root of years, by which loss to come outruns the laws, shape (draws,); 0 if None.
     difference_weight
         Weight of each draw on the difference between policies, sums to 1, shape (draws,); None: equal.
+    cycle_error_frac
+        What a full cycle costs beyond what the draw's law says, of either sign, shape (draws,); 0 if None. [1]
     """
 
     law_ids: tuple[str, ...]
@@ -119,6 +123,7 @@ class Worlds:
     shape: FloatArray | None = None
     pace: FloatArray | None = None
     difference_weight: FloatArray | None = None
+    cycle_error_frac: FloatArray | None = None
 
     @property
     def draws(self) -> int:
@@ -230,11 +235,20 @@ def worlds(
         shape,
         entry("ensemble", "ensemble", home).number("pace_sigma") * _pace(seed, cohort_id, draws),
         difference_weight=None if apart is None else (apart / counts)[member],
+        cycle_error_frac=_cycle_error(seed, cohort_id, draws, home),
     )
 
 
 def _pace(seed: int, cohort_id: str, draws: int) -> FloatArray:
     return generator(seed, "pace", cohort_id).standard_normal(draws)
+
+
+def _cycle_error(seed: int, cohort_id: str, draws: int, home: Path | None) -> FloatArray:
+    """Structural error of a cycle's cost: normal, stratified so that no median moves, shared by a cohort. [1]"""
+    e = entry("ensemble", "difference", home)
+    normal = ndtri((np.arange(draws) + 0.5) / draws)
+    shuffled = generator(seed, "cycle error", cohort_id).permutation(normal)
+    return e.number("wear_error_ratio") * e.number("wear_per_cycle_frac") * np.asarray(shuffled, dtype=np.float64)
 
 
 def stacking_weights(log_scores: FloatArray, floor: float, prior_vehicles: float) -> FloatArray:

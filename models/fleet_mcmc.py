@@ -68,7 +68,7 @@ def sample(
 
 
 def laplace_against_mcmc(
-    vehicles: int = 3, months: int = 24, seed: int = 1, walkers: int = 36, steps: int = 900
+    vehicles: int = 2, months: int = 24, seed: int = 1, walkers: int = 28, steps: int = 700
 ) -> dict[str, Any]:
     """Means and standard deviations of a small cohort's parameters by both ways; shift in standard deviations."""
     law = power_law("nmc_sanyo_2014")

@@ -215,7 +215,7 @@ def forecast_trial(trial: Trial, draws: int, fleet: FleetFit | None = None) -> t
         driven = fan.of(EXPORT if trial.habits[v].exporter else QUIET)
         q = level_quantiles(driven, drawn.weight, months)
         out.low[v], out.median[v], out.high[v] = q[:, 0], q[:, 2], q[:, 4]
-        d = difference_quantiles(fan, EXPORT, months, QUIET)
+        d = difference_quantiles(fan, EXPORT, months, QUIET, drawn.difference_weight)
         out.diff_low_pp[v], out.diff_pp[v], out.diff_high_pp[v] = d.T
     return out, fit
 

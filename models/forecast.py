@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.domain import BASELINE_POLICY, FloatArray, History, IntArray
+from models.domain import BASELINE_POLICY, DAYS_PER_MONTH, FloatArray, History, IntArray
 from models.ensemble import Worlds, pack_capacity, weighted_quantile
 from models.exposure import LEVELS
 from models.laws.base import Law
@@ -127,6 +127,7 @@ def project_vehicle(
     cell = np.empty((worlds.draws, months + 1))
     cell[:, 0] = now
     years = np.arange(months + 1) / MONTHS_PER_YEAR
+    extra = _cycles_beyond(laws, history, year_exposures, take)
     done: dict[tuple[int, ...], int] = {}
     for i, policy_id in enumerate(policy_ids):
         same = tuple(id(year_exposures[policy_id][law.law_id]) for _, law, _ in members)
@@ -138,8 +139,49 @@ def project_vehicle(
             future = np.ascontiguousarray(year_exposures[policy_id][law.law_id][:, take, :])
             p = law.project(future, levels, worlds.log_multipliers[m], states[law.law_id])
             cell[which, 1:] = p.capacity_frac
-        out[i] = pack_capacity(cell, worlds, now, years)
+        out[i] = with_cycle_error(pack_capacity(cell, worlds, now, years), worlds, extra[policy_id])
     return Fan(policy_ids, out, now)
+
+
+def with_cycle_error(capacity_frac: FloatArray, worlds: Worlds, cycles: FloatArray) -> FloatArray:
+    """Add what the laws have wrong in the cost of a cycle; it gives back no more than what is lost from today on.
+
+    Parameters
+    ----------
+    capacity_frac
+        Of the pack, the first column today's, shape (draws, months + 1). [1]
+    cycles
+        Full cycles since today beyond those that the readings have seen the cost of, shape (months + 1,). [1]
+    """
+    if worlds.cycle_error_frac is None or not cycles.any():
+        return capacity_frac
+    loss = np.outer(worlds.cycle_error_frac, cycles)
+    return np.maximum(capacity_frac - np.maximum(loss, np.minimum(capacity_frac - capacity_frac[:, :1], 0.0)), 0.0)
+
+
+def _counted(laws: Sequence[Law]) -> tuple[str, int] | None:
+    found = next((law for law in laws if "full_cycles" in law.exposure_names), None)
+    return None if found is None else (found.law_id, found.exposure_names.index("full_cycles"))
+
+
+def _cycles_beyond(
+    laws: Sequence[Law], history: History, years: Mapping[str, Mapping[str, FloatArray]], take: IntArray
+) -> dict[str, FloatArray]:
+    """Full cycles of each policy since today beyond the pace of the life so far, shape (months + 1,) each.
+
+    The readings have taught what use as it was costs; where a policy departs from it the laws speak alone. Without a
+    life so far the first policy takes its place.
+    """
+    counted, none = _counted(laws), np.zeros(take.shape[0] + 1)
+    if counted is None:
+        return dict.fromkeys(years, none)
+    law_id, k = counted
+    own = {p: np.concatenate([[0.0], np.cumsum(x[law_id][0, take, k])]) for p, x in years.items()}
+    past, days = history.exposures[law_id], float(history.period_days.sum())
+    usual = next(iter(own.values()))
+    if past.shape[0] and days > 0.0:
+        usual = float(past[:, k].sum()) / days * DAYS_PER_MONTH * np.arange(take.shape[0] + 1)
+    return {p: x - usual for p, x in own.items()}
 
 
 def lost_to_export_pp(
@@ -154,7 +196,13 @@ def lost_to_export_pp(
     """
     now, _ = project_past(worlds, laws, with_export)
     twin, _ = project_past(worlds, laws, without)
-    return 100.0 * (pack_capacity(twin[:, None], worlds, twin) - pack_capacity(now[:, None], worlds, now))[:, 0]
+    lost = 100.0 * (pack_capacity(twin[:, None], worlds, twin) - pack_capacity(now[:, None], worlds, now))[:, 0]
+    counted = _counted(laws)
+    if counted is None or worlds.cycle_error_frac is None:
+        return lost
+    law_id, k = counted
+    cycles = float(with_export[law_id][:, k].sum()) - float(without[law_id][:, k].sum())
+    return lost + 100.0 * cycles * worlds.cycle_error_frac
 
 
 def level_quantiles(capacity_frac: NDArray[np.float32], weight: FloatArray, months: Sequence[int]) -> FloatArray:

@@ -20,6 +20,7 @@ from models.ensemble import (
 )
 from models.fleet import fleet_prior, prior_fit
 from models.laws.power import power_law
+from models.parameters import entry
 
 LAWS = (power_law("nmc_sanyo_2014"), power_law("nmc_b1_2023"))
 
@@ -153,3 +154,13 @@ def test_the_pace_widens_what_is_to_come_alone() -> None:
     assert w.pace is not None and np.all((paced - plain)[:, 1] * w.pace <= 0)
     assert abs(np.median(paced[:, 2] - plain[:, 2])) < 0.004
     assert np.std(paced[:, 2]) > np.std(plain[:, 2])
+
+
+def test_the_error_of_a_cycle_is_of_either_sign_and_as_large_as_stated() -> None:
+    e = entry("ensemble", "difference")
+    w, other = (worlds({}, "c", v, LAWS, 200, 7) for v in ("v1", "v2"))
+    assert w.cycle_error_frac is not None and other.cycle_error_frac is not None
+    sigma = e.number("wear_error_ratio") * e.number("wear_per_cycle_frac")
+    assert w.cycle_error_frac.std() == pytest.approx(sigma, rel=0.02)
+    assert abs(np.median(w.cycle_error_frac)) < 0.01 * sigma
+    assert np.array_equal(w.cycle_error_frac, other.cycle_error_frac)  # one world for a cohort

@@ -54,7 +54,7 @@ def test_a_small_fleet_is_foretold_better_than_by_plain_curves() -> None:
 
 @pytest.mark.slow
 def test_laplace_agrees_with_mcmc() -> None:
-    """Shifts below half a standard deviation, spreads within 30 % on a cohort of three cars."""
+    """Shifts below half a standard deviation, spreads within 30 % on a cohort of two cars."""
     rows = laplace_against_mcmc()["parameters"]
     for row in rows.values():
         assert abs(row["shift_sd"]) < 0.5

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import ndtri
 
 from models import forecast
 from models.domain import Duty, FloatArray, History, Pack, Readings
@@ -179,3 +180,37 @@ def test_what_export_has_cost_has_the_sign_of_the_wear(extra):
     more = {k: v * (1 + extra) for k, v in base.items()}
     lost = forecast.lost_to_export_pp(worlds, LAWS, more, base)
     assert np.all(np.sign(lost) == np.sign(extra)) or abs(extra) < 1e-9
+
+
+def test_what_laws_have_wrong_in_a_cycle_widens_differences_and_moves_no_median():
+    """Cycles as before the day cost what readings taught; beyond them the interval grows with their number."""
+    laws = (replace(LAWS[0], exposure_names=("full_cycles",)),)
+    plain = worlds_of(400, laws)
+    error = 0.5 * np.asarray(ndtri((np.arange(400) + 0.5) / 400))
+    shuffled = np.random.default_rng(2).permutation(error)
+    wide = replace(plain, cycle_error_frac=shuffled)
+    years = {p: year_of(x, laws) for p, x in (("no_export_smart", X), ("evening_peak", 1.4 * X), ("much", 50 * X))}
+    fans = [forecast.project_vehicle(w, laws, history_of(12, X, laws), years, 10) for w in (plain, wide)]
+    assert np.array_equal(fans[0].of("no_export_smart"), fans[1].of("no_export_smart"))
+    assert np.array_equal(fans[0].capacity_frac[:, :, 0], fans[1].capacity_frac[:, :, 0])
+    told = [forecast.difference_quantiles(f, "evening_peak", [36, 120]) for f in fans]
+    assert told[1][:, 1] == pytest.approx(told[0][:, 1], rel=0.01)
+    assert np.all(told[1][:, 2] - told[1][:, 0] > told[0][:, 2] - told[0][:, 0])
+    apart = forecast.paired_difference_pp(fans[1], "evening_peak", 120) - forecast.paired_difference_pp(
+        fans[0], "evening_peak", 120
+    )
+    assert apart == pytest.approx(100 * shuffled * 0.4 * X * 120, abs=1e-4)
+    # A world where cycles cost less gives back no capacity beyond today's.
+    kind = replace(plain, cycle_error_frac=np.full(400, -1.0))
+    much = forecast.project_vehicle(kind, laws, history_of(12, X, laws), years, 10).of("much")
+    assert np.all(much <= much[:, :1])
+
+
+def test_the_cost_of_past_export_is_as_unsure_as_that_of_export_to_come():
+    laws = (replace(LAWS[0], exposure_names=("full_cycles",)),)
+    plain = worlds_of(40, laws)
+    wide = replace(plain, cycle_error_frac=np.linspace(-1e-3, 1e-3, 40))
+    base = history_of(24, X, laws).exposures
+    more = {k: 2 * v for k, v in base.items()}
+    lost = [forecast.lost_to_export_pp(w, laws, more, base) for w in (plain, wide)]
+    assert lost[1] - lost[0] == pytest.approx(100 * 24 * X * np.linspace(-1e-3, 1e-3, 40))
