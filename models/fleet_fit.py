@@ -147,7 +147,8 @@ def fit_cohort(
     if near is not None:
         cohort, own = near.mean.copy(), np.array([near.vehicle(h.vehicle_id).mean for h in chosen])
         prior = replace(prior, vehicle_sigma=near.prior.vehicle_sigma)
-    for k in range(_SPREAD_ROUNDS):
+    rounds = 0
+    while True:
         cohort, own, q = _solve(data, cohort, own, prior, inverse)
         conditional = np.linalg.inv(q.h_vv)
         conditional = 0.5 * (conditional + conditional.transpose(0, 2, 1))
@@ -157,7 +158,8 @@ def fit_cohort(
         covariance = 0.5 * (covariance + covariance.T)
         variance = conditional[:, 0, 0] + np.einsum("vi,ij,vj->v", slope[:, 0], covariance, slope[:, 0])
         sigma = _spread(own[:, 0] ** 2 + variance, prior, start.prior)
-        if abs(np.log(sigma / prior.vehicle_sigma)) < _SPREAD_TOLERANCE or k == _SPREAD_ROUNDS - 1:
+        rounds += 1
+        if abs(np.log(sigma / prior.vehicle_sigma)) < _SPREAD_TOLERANCE or rounds == _SPREAD_ROUNDS:
             break
         prior = replace(prior, vehicle_sigma=sigma)
     vehicles = {}

@@ -26,7 +26,7 @@ def small_cohort(law: Law, vehicles: int, months: int, seed: int) -> list[Histor
         use = float(np.exp(0.4 * rng.standard_normal()))
         month = np.array([4.6e-3 / 12, use * 1.06e-3 / 12, DAYS_PER_MONTH, 6.0 * use])
         own = prior.own_sigma * rng.standard_normal(len(OWN))
-        days = (np.arange(months) + 1.0) * DAYS_PER_MONTH
+        days = np.asarray((np.arange(months) + 1.0) * DAYS_PER_MONTH, dtype=np.float64)
         flat, none = np.full(months, 0.01), np.zeros(months)
         blank = Readings(days, days, flat, none, np.zeros(months, dtype=bool))
         h = History(

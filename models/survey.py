@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 
-from models.domain import FloatArray
+from models.domain import BoolArray, FloatArray
 from models.seeds import generator
 
 FOLDS = 5
@@ -64,7 +64,7 @@ def fit_curve(age_years: FloatArray, km: FloatArray, loss_frac: FloatArray) -> C
         error = loss(x, age_years, km) - loss_frac
         scatter = float(np.quantile(np.abs(error), 0.8) / 1.2815515655)
     j = np.concatenate([_slope(x, age_years, km) / scatter, np.diag(1.0 / _SIGMA)])
-    return Curve(np.asarray(x, dtype=np.float64), np.linalg.inv(j.T @ j), scatter)
+    return Curve(np.asarray(x, dtype=np.float64), np.asarray(np.linalg.inv(j.T @ j), dtype=np.float64), scatter)
 
 
 def _robust(z: FloatArray) -> FloatArray:
@@ -75,7 +75,7 @@ def _robust(z: FloatArray) -> FloatArray:
 def power_of_age(age_years: FloatArray, loss_frac: FloatArray, power: float) -> FloatArray:
     """Least-squares level and slope of a plain rival, shape (2,)."""
     x = np.column_stack([np.ones(age_years.shape), age_years**power])
-    return np.asarray(np.linalg.lstsq(x, loss_frac, rcond=None)[0])
+    return np.asarray(np.linalg.lstsq(x, loss_frac, rcond=None)[0], dtype=np.float64)
 
 
 def cross_validate(
@@ -93,7 +93,7 @@ def cross_validate(
     if forward:
         fold = (np.argsort(np.argsort(age_years, kind="stable"), kind="stable") >= n - n // FOLDS).astype(np.int64)
     errors: dict[str, list[FloatArray]] = {"cohort": [], "root_of_time": [], "straight_line": []}
-    inside: list[FloatArray] = []
+    inside: list[BoolArray] = []
     for k in [1] if forward else range(FOLDS):
         out = fold == k
         curve = fit_curve(age_years[~out], km[~out], loss_frac[~out])
