@@ -10,6 +10,8 @@ from models.laws.esoh import EsohTables, capacity_frac, lithium_loss_for, ocv_cu
 from models.parameters import ParameterError, load
 
 CELLS = ("nmc811_lgm50", "lfp_prada2013", "leaf_40kwh", "nmc811_chen2020", "nmc532_mohtat2020", "lco_ai2020")
+# PyBaMM's own solver leaves Ai2020's measured cathode curve (it warns, and finds more capacity than the new cell had).
+SOLVED = tuple(cell for cell in CELLS if cell != "lco_ai2020")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +87,7 @@ def test_unknown_cell_is_named() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cell_id", CELLS)
+@pytest.mark.parametrize("cell_id", SOLVED)
 def test_capacity_agrees_with_pybamms_solver(cell_id: str) -> None:
     pybamm = pybamm_module()
     tables = electrode_tables(cell_id)
