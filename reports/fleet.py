@@ -11,6 +11,7 @@ from reports import text as t
 from reports.blocks import Cell, Detail, Fact, Figure, Page, Section, Table, plain_table
 from reports.fleet_policies import claims_section, compliance_section, policies_section
 from reports.fleet_risk import AT_RISK_FRAC, answers, risk_table, risks_of
+from reports.render import page_name
 from reports.rows_fleet import FleetData, KpiRow
 
 TOP = 25
@@ -350,6 +351,9 @@ def _evidence_section(data: FleetData) -> Section:
         "evidence",
         "Evidence for the models",
         facts=tuple(facts),
-        links=(Cell("Fits, weights, members, conformance runs", href="models.html"),),
+        links=(
+            Cell("Fits, weights, members, conformance runs", href="models.html"),
+            *(Cell(f"Card: {card.label}", href=f"law_{page_name(card.law_id)}") for card in data.cards),
+        ),
         details=details,
     )

@@ -21,6 +21,7 @@ from models.laws.power_rates import equations
 from models.laws.registry import get, laws_for
 from models.parameters import load
 from reports import law_pages
+from reports.fleet import index_page
 from reports.fleet_models import models_page
 from reports.render import render_page
 
@@ -186,9 +187,11 @@ def test_speeds_of_lfp_are_those_fitted_to_ageing_tests(law_id: str):
 def test_pages_say_the_errors_and_link_to_each_other(page_rows: ModuleType):
     data = replace(page_rows.fleet(), cards=(*law_cards(), *evidence_cards()))
     listed = render_page(models_page(data)).decode()
+    fleet_page = render_page(index_page(data)).decode()
     for card in data.cards:
         page = render_page(law_pages.card_page(card, data)).decode()
         assert f'href="{law_pages.card_name(card.law_id)}"' in listed
+        assert f'href="{law_pages.card_name(card.law_id)}"' in fleet_page
         assert card.label in page and 'href="models.html"' in page
         if card.evidence is not None:
             assert f"{card.evidence.rmse_pp:.1f} points" in page and "<svg" in page
