@@ -40,4 +40,5 @@ def test_the_tested_laws_together_lie_inside_the_gate() -> None:
     low, median, high = difference_quantiles(fan, EXPORT, [120])[0]
     assert -1.0 < median < 6.0
     assert low < median < high
-    assert high - low < 9.0
+    # As wide as the span of the 18 published models (-0.3 to +8.7), a little more with the structural error of a cycle.
+    assert high - low < 11.0
