@@ -18,7 +18,8 @@ from scipy.optimize import least_squares
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from law_evidence import FILES, FOLDER, condition_of  # noqa: E402  the repository first, then its modules
+from law_evidence import FILES, FOLDER  # noqa: E402  the repository first, then its modules
+from law_evidence import tests_of as usable  # noqa: E402
 
 from models.domain import FloatArray  # noqa: E402
 from models.law_tests import Condition, cell_pack, steady_duty  # noqa: E402
@@ -56,13 +57,7 @@ def tests_of(law: Law) -> list[Test]:
     pack = cell_pack(CELL)
     out: list[Test] = []
     for name in FILES["lfp"]:
-        rows = read_file(FOLDER / name).rows
-        for test in dict.fromkeys(rows.test_id.astype(str)):
-            mine = rows.take(rows.test_id.astype(str) == test)
-            c = condition_of(mine, 0)
-            later = np.flatnonzero(~mine.first & np.isfinite(mine.capacity_frac))
-            if c is None or later.size == 0:
-                continue
+        for c, mine, later in usable(read_file(FOLDER / name).rows):
             duty = steady_duty(c, pack)
             days = duty.steps * duty.step_hours / 24.0
             per_day = law.exposures(duty, pack).sum(axis=0) / days

@@ -7,6 +7,7 @@ measured capacities). Prints a table; run ``python benchmarks/law_evidence.py [-
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,17 +48,22 @@ def condition_of(rows: Rows, first: int) -> Condition | None:
     return None if np.isnan(sum(values)) else Condition(*values)
 
 
+def tests_of(rows: Rows) -> Iterator[tuple[Condition, Rows, np.ndarray]]:
+    """Tests whose conditions are known: condition, rows, and the places of the check-ups after the first."""
+    for test in dict.fromkeys(rows.test_id.astype(str)):
+        mine = rows.take(rows.test_id.astype(str) == test)
+        condition = condition_of(mine, 0)
+        later = np.flatnonzero(~mine.first & np.isfinite(mine.capacity_frac))
+        if condition is not None and later.size:
+            yield condition, mine, later
+
+
 def held(law: Law, pack: Pack, rows: Rows) -> dict[str, list[Any]]:
     """Errors of a law on every test that it can predict."""
     out: dict[str, list[Any]] = {
         n: [] for n in ("tests", "kinds", "outside_frac", "test", "day", "cycles", "error_pp", "low_pp", "high_pp")
     }
-    for test in dict.fromkeys(rows.test_id.astype(str)):
-        mine = rows.take(rows.test_id.astype(str) == test)
-        condition = condition_of(mine, 0)
-        later = np.flatnonzero(~mine.first & np.isfinite(mine.capacity_frac))
-        if condition is None or later.size == 0:
-            continue
+    for condition, mine, later in tests_of(rows):
         p = predict_test(law, pack, condition, mine.day[later], mine.cycles[later])
         out["tests"].append(condition.words)
         out["kinds"].append("storage" if condition.depth_frac == 0 else "cycling")

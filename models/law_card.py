@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from models.ageing_record import HELD_OUT_KIND, HeldOutSeries, held_out_series
+from models.ageing_crossval import RecordLine
+from models.ageing_record import HELD_OUT_KIND, RECORD_KIND, HeldOutSeries, held_out_series, record_lines
 from models.law_tests import Condition, LawEvidence, law_evidence
 from models.laws import power_rates
 from models.laws.base import Law
@@ -41,6 +42,8 @@ class LawCard:
         All its numbers with unit, source and standing, by the name of the set they belong to.
     evidence
         Errors on ageing tests; None where it was never held against one.
+    record
+        Errors when tests were left out in other ways, with the interval's score (`models.ageing_record`).
     """
 
     law_id: str
@@ -53,6 +56,7 @@ class LawCard:
     limits: str
     parameters: tuple[tuple[str, tuple[Parameter, ...]], ...]
     evidence: LawEvidence | None = None
+    record: tuple[RecordLine, ...] = ()
 
 
 def law_cards(home: Path | None = None) -> tuple[LawCard, ...]:
@@ -113,7 +117,7 @@ def evidence_cards(home: Path | None = None) -> tuple[LawCard, ...]:
     ParameterError
         A stored law names a form that has no words in ``law_cards.toml``.
     """
-    series = held_out_series(load(HELD_OUT_KIND, home))
+    series, lines = held_out_series(load(HELD_OUT_KIND, home)), record_lines(load(RECORD_KIND, home))
     out: list[LawCard] = []
     for law_id, e in sorted(load("evidence", home).items()):
         words = entry(CARDS, e.text("form"), home)
@@ -135,6 +139,7 @@ def evidence_cards(home: Path | None = None) -> tuple[LawCard, ...]:
                 words.text("limits"),
                 ((law_id, _numbers(e)),),
                 _held_out(mine, e["form"].source) if mine else None,
+                tuple(line for line in lines if line.law == law_id),
             )
         )
     return tuple(out)

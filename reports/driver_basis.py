@@ -136,6 +136,18 @@ def _resistance(v: VehicleData) -> list[str]:
     ]
 
 
+def _plating(v: VehicleData) -> list[str]:
+    """Hours a year that call for lithium plating: a flag, in no figure of the page."""
+    hours = next((s.plating_hours_per_year for s in v.settings if s.policy_id == "as_driven"), None)
+    if hours is None:
+        return []
+    found = "none" if hours < 0.05 else f"{t.number(hours, 1)} hours a year"
+    return [
+        f"Charging in the cold, where lithium may plate on the anode: {found} if you go on as today. A flag only: it"
+        " enters no figure here, and understates fast charging."
+    ]
+
+
 def _assumed(words: list[str]) -> str:
     if not words:
         return "Nothing of this car is assumed."
@@ -168,7 +180,7 @@ def unknown_section(v: VehicleData) -> Section:
     items.append(
         f"{t.percent(s.outside_frac)} of its life lies outside the conditions that the laws of ageing were tested in."
     )
-    items += _resistance(v)
+    items += [*_resistance(v), *_plating(v)]
     if v.sources:
         items.append("Years put together: " + "; ".join(f"{name}: {when}" for name, when in v.sources) + ".")
     if v.sessions.first_utc and v.sessions.last_utc:

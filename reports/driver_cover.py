@@ -152,6 +152,11 @@ def _standing(standing: str) -> str:
     return {"seen": "read in the source", "secondary": "from a secondary source"}.get(standing, "partly assumed")
 
 
+def _by_law(w: WarrantyRow) -> str:
+    low, high = w.breach_by_fade_low_frac, w.breach_by_fade_high_frac
+    return "" if low is None or high is None else f" ({t.points_range(low * 100, high * 100)} by law)"
+
+
 def _attribution(w: WarrantyRow | None) -> list[str]:
     if w is None or w.fade_by_export_pp is None:
         return []
@@ -164,7 +169,8 @@ def _attribution(w: WarrantyRow | None) -> list[str]:
         out.append(f"Cover that export uses up as distance: {t.years(w.cover_lost_by_export_years)}.")
     if t.known(w.breach_by_fade_frac) and t.known(w.breach_by_cover_frac):
         out.append(
-            f"To the chance of a breach that wear adds {t.points((w.breach_by_fade_frac or 0) * 100)} points;"
+            f"To the chance of a breach that wear adds {t.points((w.breach_by_fade_frac or 0) * 100)} points"
+            f"{_by_law(w)};"
             f" shorter cover changes it by {t.points((w.breach_by_cover_frac or 0) * 100)} points."
         )
     return out

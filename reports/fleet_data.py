@@ -19,7 +19,8 @@ STANDING_WORDS = {
 QUERIES = (
     (
         "Vehicles by risk, going on as today",
-        "SELECT vehicle_id, breach_frac, breach_low_frac, breach_high_frac, breach_by_fade_frac, cover_end_years\n"
+        "SELECT vehicle_id, breach_frac, breach_low_frac, breach_high_frac, breach_by_fade_frac,\n"
+        "       breach_by_fade_low_frac, breach_by_fade_high_frac, cover_end_years\n"
         "FROM out_warranty w JOIN core_vehicle v USING (vehicle_id, contract_id)\n"
         "WHERE policy_id = 'as_driven' AND test_schedule = 'yearly'\n"
         "ORDER BY breach_frac DESC, vehicle_id LIMIT 20;",

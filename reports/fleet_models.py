@@ -7,9 +7,9 @@ import math
 from models.domain import BASELINE_POLICY
 from reports import text as t
 from reports.blocks import Detail, Page, Section, Table, plain_table
-from reports.driver_basis import law_errors, stands_aside
+from reports.driver_basis import stands_aside
 from reports.fleet import footer, nav, notices
-from reports.law_pages import cards_section
+from reports.law_pages import cards_section, cohort_errors
 from reports.policies_view import label_of
 from reports.rows_fleet import FleetData
 
@@ -47,12 +47,8 @@ def _law(data: FleetData, law_id: str) -> str:
 def _error_section(data: FleetData) -> Section:
     body: list[tuple[str, ...]] = []
     for cohort in sorted({f.cohort_id for f in data.fits}):
-        fits = tuple(f for f in data.fits if f.cohort_id == cohort)
-        cells = {v.vehicle.vehicle_id for v in data.vehicles if v.vehicle.cohort_id == cohort}
-        cell_ids = {v.vehicle.cell_id for v in data.vehicles if v.vehicle.cohort_id == cohort}
-        same_cell = {v.vehicle.vehicle_id for v in data.vehicles if v.vehicle.cell_id in cell_ids} | cells
-        runs = tuple(c for c in data.conformance if c.vehicle_id in same_cell)
-        for e in law_errors(sorted({f.law_id for f in fits}), data.law_labels, fits, runs):
+        fits = [f for f in data.fits if f.cohort_id == cohort]
+        for e in cohort_errors(data, cohort, sorted({f.law_id for f in fits})):
             mine = [f for f in fits if f.law_id == e.law_id]
             body.append(
                 (
@@ -254,6 +250,24 @@ def _residual_section(data: FleetData) -> Section:
     )
 
 
+def _plating(data: FleetData) -> list[str]:
+    """How many vehicles charge where lithium may plate, going on as today: flagged, never weighed."""
+    hours = sorted(
+        s.plating_hours_per_year
+        for v in data.vehicles
+        for s in v.settings
+        if s.policy_id == "as_driven" and s.plating_hours_per_year is not None
+    )
+    if not hours:
+        return []
+    flagged = sum(1 for h in hours if h >= 0.05)
+    return [
+        f"Cold charging: {t.plural(flagged, 'vehicle')} of {len(hours)} spend time with the anode below 0 V against"
+        f" lithium, where it may plate (at most {t.number(hours[-1], 1)} hours a year). A flag only: the speed of"
+        " plating is not calibrated, so it enters no forecast."
+    ]
+
+
 def _range_section(data: FleetData) -> Section:
     low, high = EXPECTED_EFFECT_PP
     flagged: list[tuple[str, ...]] = []
@@ -279,6 +293,7 @@ def _range_section(data: FleetData) -> Section:
             f"Share of life outside the laws' tested conditions: median {t.percent(outside[len(outside) // 2])}, "
             f"highest {t.percent(outside[-1])}. Ranges are widened for it, on the side of more wear."
         )
+    paragraphs += _plating(data)
     table = plain_table(
         "Effects outside the range of published studies.",
         ("Vehicle", "Setting", "Extra wear", "Range"),

@@ -132,9 +132,18 @@ def _due_to_export(data: FleetData, known: list[Risk]) -> Fact:
     return Fact(
         title,
         f"Wear: {t.number(fade, 2, plus=True)} breaches over the {t.plural(len(export), 'vehicle')} that export.",
-        f"Virtual kilometres: {t.number(cover, 2, plus=True)} (shorter cover finds fewer). Compared with the same"
-        " driving and charging without the export.",
+        f"{_export_range(export)}Virtual kilometres: {t.number(cover, 2, plus=True)} (shorter cover finds fewer)."
+        " Compared with the same driving and charging without the export.",
     )
+
+
+def _export_range(export: list[WarrantyRow]) -> str:
+    """Range over the models of what export adds, where every row has one."""
+    ends = [(w.breach_by_fade_low_frac, w.breach_by_fade_high_frac) for w in export]
+    if not ends or any(low is None or high is None for low, high in ends):
+        return ""
+    low, high = total(x for x, _ in ends), total(x for _, x in ends)
+    return f"The models range from {t.number(low, 2, plus=True)} to {t.number(high, 2, plus=True)}. "
 
 
 def _which_cap(data: FleetData, known: list[Risk], expected: float) -> Fact:
@@ -202,6 +211,15 @@ def _halves_wear(data: FleetData, known: list[Risk]) -> str:
     )
 
 
+def _fade_range(w: WarrantyRow) -> list[str]:
+    low, high = w.breach_by_fade_low_frac, w.breach_by_fade_high_frac
+    return [] if low is None or high is None else [t.points_range(low * 100, high * 100)]
+
+
+def _cover(cover: float | None) -> list[str]:
+    return [] if cover is None else [f"cover {t.points(cover * 100)}"]
+
+
 def risk_table(risks: tuple[Risk, ...], top: int, driver_folder: str = "../driver/") -> Table:
     """Vehicles by falling risk, linked to their pages."""
     body: list[Row] = []
@@ -210,6 +228,7 @@ def risk_table(risks: tuple[Risk, ...], top: int, driver_folder: str = "../drive
         fade = None if w is None else w.breach_by_fade_frac
         cover = None if w is None else w.breach_by_cover_frac
         export = "none logged" if s.export_kwh <= 0 else f"{t.points(None if fade is None else fade * 100)} points"
+        sub = "" if s.export_kwh <= 0 or w is None else t.listing([*_fade_range(w), *_cover(cover)])
         body.append(
             Row(
                 (
@@ -224,11 +243,11 @@ def risk_table(risks: tuple[Risk, ...], top: int, driver_folder: str = "../drive
                         t.chance(None if w is None else w.breach_frac),
                         t.chance_range(w.breach_low_frac, w.breach_high_frac) if w else "",
                     ),
-                    Cell(t.chance(r.base.breach_frac if r.base else None)),
                     Cell(
-                        export,
-                        "" if cover is None or s.export_kwh <= 0 else f"cover {t.points(cover * 100)}",
+                        t.chance(r.base.breach_frac if r.base else None),
+                        t.chance_range(r.base.breach_low_frac, r.base.breach_high_frac) if r.base else "",
                     ),
+                    Cell(export, sub),
                     Cell(t.years(None if w is None else w.cover_end_years)),
                     Cell(r.halving.label if r.halving else "none" if r.breach_frac >= 0.005 else "not needed"),
                 )

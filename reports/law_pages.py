@@ -13,7 +13,7 @@ from models.parameters import Parameter
 from reports import text as t
 from reports.blocks import Cell, Detail, Figure, Group, Page, Row, Section, Table, plain_table
 from reports.charts_evidence import Trace, error_traces
-from reports.driver_basis import law_errors
+from reports.driver_basis import LawError, law_errors
 from reports.fleet import footer, nav, notices
 from reports.render import page_name
 from reports.rows_fleet import FleetData
@@ -136,10 +136,31 @@ def _errors(card: LawCard) -> Section:
             ),
         ),
         figures=tuple(figures),
-        tables=(plain_table(f"Worst {min(_WORST, len(body))} of {len(body)} tests.", columns, body[:_WORST]),),
+        tables=(
+            plain_table(f"Worst {min(_WORST, len(body))} of {len(body)} tests.", columns, body[:_WORST]),
+            *_record(card),
+        ),
         details=(Detail(f"All {len(body)} tests", tables=(plain_table("All tests.", columns, body),)),),
         items=(f"Source: {_plain(e.source)}.",),
     )
+
+
+def _record(card: LawCard) -> tuple[Table, ...]:
+    """Errors when tests were left out in other ways; the score tells an interval from one of constant width."""
+    body = [
+        (
+            f"{x.scheme}: {x.group}",
+            t.number(x.tests),
+            t.number(x.rmse_pp, 2),
+            t.percent(x.inside_80_frac),
+            t.number(x.score_pp, 2),
+            t.number(x.constant_score_pp, 2),
+        )
+        for x in card.record
+    ]
+    columns = ("Left out", "Tests", "Error", "Inside the 80 % interval", "Interval score", "Score of a constant width")
+    caption = "Whole groups left out, in points; of the scores (Gneiting and Raftery 2007) the smaller is the better."
+    return (plain_table(caption, columns, body),) if body else ()
 
 
 def _test_row(e: LawEvidence, index: int) -> tuple[str, ...]:
@@ -156,14 +177,19 @@ def _trace(e: LawEvidence, index: int, x: np.ndarray) -> Trace:
     return Trace(e.tests[index], where, error, low, high)
 
 
+def cohort_errors(data: FleetData, cohort_id: str, law_ids: list[str]) -> list[LawError]:
+    """Measured errors of laws in a cohort; conformance runs are those on any vehicle with one of its cells."""
+    fits = tuple(f for f in data.fits if f.cohort_id == cohort_id)
+    cells = {v.vehicle.cell_id for v in data.vehicles if v.vehicle.cohort_id == cohort_id}
+    same_cell = {v.vehicle.vehicle_id for v in data.vehicles if v.vehicle.cell_id in cells}
+    runs = tuple(c for c in data.conformance if c.vehicle_id in same_cell)
+    return law_errors(law_ids, data.law_labels, fits, runs)
+
+
 def _fleet(card: LawCard, data: FleetData) -> Section:
     body = []
     for cohort in sorted({f.cohort_id for f in data.fits if f.law_id == card.law_id}):
-        fits = tuple(f for f in data.fits if f.cohort_id == cohort)
-        cells = {v.vehicle.cell_id for v in data.vehicles if v.vehicle.cohort_id == cohort}
-        mine = {v.vehicle.vehicle_id for v in data.vehicles if v.vehicle.cell_id in cells}
-        runs = tuple(c for c in data.conformance if c.vehicle_id in mine)
-        (x,) = law_errors([card.law_id], data.law_labels, fits, runs)
+        (x,) = cohort_errors(data, cohort, [card.law_id])
         body.append((cohort, x.heldout, x.inside, t.percent(x.weight), x.conformance))
     table = plain_table(
         "On readings kept aside, in points of capacity; the weight serves levels only.",

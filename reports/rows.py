@@ -105,6 +105,8 @@ class WarrantyRow:
     virtual_km: float | None
     monte_carlo_error_frac: float | None
     basis: str
+    breach_by_fade_low_frac: float | None = None
+    breach_by_fade_high_frac: float | None = None
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,7 @@ class PolicyRow:
     outside_frac: float | None
     recommended: bool
     basis: str
+    plating_hours_per_year: float | None = None
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,7 @@ def test_prior_only_where_nothing_tells(decide_rows):
 def test_breach_is_a_probability_and_its_change_is_split_exactly(fleet):
     for row in fleet[0].rows["out_warranty"]:
         assert 0 <= row["breach_low_frac"] <= row["breach_frac"] <= row["breach_high_frac"] <= 1
+        assert row["breach_by_fade_low_frac"] <= row["breach_by_fade_frac"] <= row["breach_by_fade_high_frac"]
     for schedule in ("single", "yearly", "quarterly"):
         rows = by_policy(fleet[0], "out_warranty", contract_id="common_oem_70", test_schedule=schedule)
         change = rows["evening_peak"]["breach_frac"] - rows["no_export_smart"]["breach_frac"]

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -64,18 +65,18 @@ def test_damaged_files_of_every_format_never_end_in_a_traceback(mutate: ModuleTy
     assert min(body["loaded"], body["refused"], body["records_rejected"], body["records_duplicate"]) > 20
 
 
+def _kill_ingest(*options: str) -> dict[str, Any]:
+    """What ``benchmarks/kill_ingest.py`` says at the end."""
+    command = [sys.executable, BENCHMARKS / "kill_ingest.py", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 @pytest.mark.slow
 def test_runs_killed_at_random_points_end_as_an_undisturbed_one() -> None:
     """Some of the 200 of ``benchmarks/kill_ingest.py``; a process of its own forks, as this one has threads."""
-    done = subprocess.run(
-        [sys.executable, BENCHMARKS / "kill_ingest.py", "--kills", "12", "--seed", "5"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    body = json.loads(done.stdout.splitlines()[-1])
+    body = _kill_ingest("--kills", "12", "--seed", "5")
     assert body["kills"] >= 12
     assert body["differ"] == 0
 
@@ -83,15 +84,7 @@ def test_runs_killed_at_random_points_end_as_an_undisturbed_one() -> None:
 @pytest.mark.slow
 def test_disks_that_are_full_at_any_stage_are_one_sentence_and_the_next_run_is_whole() -> None:
     """Writes fail for true (a limit on the length of files): database, its log, parts; see ``kill_ingest.py``."""
-    done = subprocess.run(
-        [sys.executable, BENCHMARKS / "kill_ingest.py", "--full", "3", "--seed", "2"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    body = json.loads(done.stdout.splitlines()[-1])
+    body = _kill_ingest("--full", "3", "--seed", "2")
     assert body["refused"] >= 1
     assert body["differ"] == 0
 

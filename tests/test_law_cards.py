@@ -130,6 +130,9 @@ def test_left_out_tests_are_named_in_words_without_a_column_that_always_says_no(
     assert not any("|" in name for card in cards.values() if card.evidence for name in card.evidence.tests)
     page = render_page(law_pages.card_page(storage, page_rows.fleet())).decode()
     assert "Outside the tested range" not in page
+    assert len(storage.record) >= 2 and "Whole groups left out" in page
+    for line in storage.record:
+        assert f"{line.scheme}: {line.group}" in page and f"{line.score_pp:.2f}" in page
 
 
 def test_a_test_without_rates_is_refused():

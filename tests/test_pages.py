@@ -15,6 +15,7 @@ from reports.blocks import Page
 from reports.fleet_risk import answers, risks_of
 from reports.policies_view import difference_heading, options_of
 from reports.render import MAX_DRIVER_BYTES, render_page
+from reports.rows import VehicleData
 from reports.rows_fleet import ColumnDoc, FleetData, TableDoc
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -139,6 +140,45 @@ def test_assumed_values_errors_and_sources_are_named(page_rows: ModuleType) -> N
         assert label in said
     assert "0.006 points (1 run)" in said
     assert "stands aside: fewer than 20 vehicles with readings." in said
+
+
+def test_what_export_adds_to_the_risk_has_the_models_range(page_rows: ModuleType) -> None:
+    v = page_rows.vehicle(9)
+    ranged = tuple(replace(w, breach_by_fade_low_frac=0.004, breach_by_fade_high_frac=0.123) for w in v.warranties)
+    said, _ = _checked(driver.driver_page(replace(v, warranties=ranged)))
+    assert "(+0.4 to +12.3 by law)" in said
+    f = page_rows.fleet()
+    f = replace(
+        f,
+        vehicles=tuple(
+            replace(
+                x,
+                warranties=tuple(
+                    replace(w, breach_by_fade_low_frac=0.01, breach_by_fade_high_frac=0.02) for w in x.warranties
+                ),
+            )
+            for x in f.vehicles
+        ),
+    )
+    due = answers(f, risks_of(f))[2]
+    assert due.range.startswith("The models range from +0.40 to +0.80.")  # 40 vehicles
+    without = answers(page_rows.fleet(), risks_of(page_rows.fleet()))[2]
+    assert "The models range" not in without.range
+
+
+def test_hours_of_cold_charging_are_flagged_and_said_to_weigh_nothing(page_rows: ModuleType) -> None:
+    def flagged(v: VehicleData, hours: float) -> VehicleData:
+        return replace(v, settings=tuple(replace(s, plating_hours_per_year=hours) for s in v.settings))
+
+    cold, _ = _checked(driver.driver_page(flagged(page_rows.vehicle(9), 12.34)))
+    assert "lithium may plate on the anode: 12.3 hours a year" in cold and "enters no figure here" in cold
+    warm, _ = _checked(driver.driver_page(flagged(page_rows.vehicle(9), 0.0)))
+    assert "lithium may plate on the anode: none" in warm
+    assert "plate" not in _checked(driver.driver_page(page_rows.vehicle(9)))[0]
+    f = page_rows.fleet()
+    f = replace(f, vehicles=tuple(flagged(v, 8.0 if i < 3 else 0.0) for i, v in enumerate(f.vehicles)))
+    said, _ = _checked(fleet_models.models_page(f))
+    assert "Cold charging: 3 vehicles of 40 spend time" in said and "at most 8.0 hours a year" in said
 
 
 def test_missing_parts_become_sentences(page_rows: ModuleType) -> None:

@@ -142,17 +142,16 @@ def warranty_rows(
 
                 own = p(policy_id, end)
                 by_draw = own.sum(axis=1)
-                both, fade_only, cover_only, neither = (
-                    min(float(weight @ p(which, until).sum(axis=1)), 1.0)
-                    for which, until in (
-                        (policy_id, end),
-                        (policy_id, base_end),
-                        (base, end),
-                        (base, base_end),
-                    )
-                )
-                parts = warranty.attribute(both, fade_only, cover_only, neither)
-                alone = [min(float(by_draw[m].mean()), 1.0) for m in members]
+                four = [
+                    p(which, until).sum(axis=1)
+                    for which, until in ((policy_id, end), (policy_id, base_end), (base, end), (base, base_end))
+                ]
+                both = min(float(weight @ four[0]), 1.0)
+                parts = warranty.attribute(both, *(min(float(weight @ x), 1.0) for x in four[1:]))
+                # Ranges over the members: each alone, with equal draws.
+                each = [[min(float(x[m].mean()), 1.0) for x in four] for m in members]
+                alone = [x[0] for x in each]
+                by_fade = [parts.by_fade_frac, *(warranty.attribute(*x).by_fade_frac for x in each)]
                 if contract is inputs.contracts[0] and schedule == terms.claims_schedule:
                     claims[policy_id] = vehicle_claims(
                         own, terms.quarter_of(tests[schedule]), terms.quarters, weight, luck.find
@@ -169,6 +168,8 @@ def warranty_rows(
                         "true_breach_frac": min(float(weight @ truth), 1.0),
                         "breach_year_p50": _breach_year(own, tests[schedule], weight),
                         "breach_by_fade_frac": parts.by_fade_frac,
+                        "breach_by_fade_low_frac": min(by_fade),
+                        "breach_by_fade_high_frac": max(by_fade),
                         "breach_by_cover_frac": parts.by_cover_frac,
                         "monte_carlo_error_frac": warranty.monte_carlo_error(by_draw, weight),
                         **shared,
