@@ -7,11 +7,32 @@ from datetime import date
 import numpy as np
 
 from models.domain import Charger, FloatArray, Home, Limits, Pack, Policy, RepresentativeYear, Tariff, Vehicle
+from models.laws.esoh import ocv_curve
 from models.packs import pack_of, vehicle_defaults
 from models.policies import tariff
 
 DAY = 96
 CHARGER = Charger("test", 10.0, 10.0, 0.3, 0.94, 0.92, 0.1)
+
+
+def pack_of_cell(cell_id: str = "nmc811_lgm50") -> Pack:
+    """A pack of 60 kWh of the cell, in a window of 3 to 98 %."""
+    return Pack(
+        vehicle_type="test",
+        cell_id=cell_id,
+        chemistry="nmc",
+        n_series=96,
+        capacity_ah=150.0,
+        gross_kwh=60.0,
+        usable_kwh=57.0,
+        certified_kwh=57.0,
+        window_low_frac=0.03,
+        window_high_frac=0.98,
+        resistance_ohm=0.08,
+        ocv=ocv_curve(cell_id),
+        heat_capacity_j_per_k=4e5,
+        cooling_w_per_k=5.0,
+    )
 
 
 def vehicle(vehicle_type: str = "demo_nmc_60") -> Vehicle:

@@ -20,9 +20,7 @@ from models.conformance import (
     start_state,
     traits,
 )
-from models.domain import Pack
 from models.laws import sei
-from models.laws.esoh import ocv_curve
 from models.laws.sei import SeiLaw
 from models.laws.sei_steps import balanced_current, segments_of, steps_of
 from models.parameters import entry
@@ -30,28 +28,10 @@ from pipelines.settings import Settings
 from pipelines.steps import conform
 from pipelines.steps.conform import Sample, run_samples
 from pipelines.steps.decide_types import Candidate
+from tests.made_years import pack_of_cell
 from warehouse.store import open_warehouse
 
 SETS = ("nmc811_lgm50", "nmc811_chen2020", "nmc532_mohtat2020", "lco_ai2020", "lfp_prada2013")
-
-
-def pack_of_cell(cell_id: str = "nmc811_lgm50") -> Pack:
-    return Pack(
-        vehicle_type="test",
-        cell_id=cell_id,
-        chemistry="nmc",
-        n_series=96,
-        capacity_ah=150.0,
-        gross_kwh=60.0,
-        usable_kwh=57.0,
-        certified_kwh=57.0,
-        window_low_frac=0.03,
-        window_high_frac=0.98,
-        resistance_ohm=0.08,
-        ocv=ocv_curve(cell_id),
-        heat_capacity_j_per_k=4e5,
-        cooling_w_per_k=5.0,
-    )
 
 
 @given(st.lists(st.tuples(st.floats(-20, 45), st.floats(0, 1), st.floats(0, 1)), max_size=30), st.integers(0, 10))

@@ -12,7 +12,7 @@ from models.calibration import NMC_FADE_FRAC, fade_by_year, fit_speed, typical_d
 from models.conformance import daily_run
 from models.domain import Duty, Pack
 from models.laws import sei
-from models.laws.esoh import capacity_frac, ocv_curve
+from models.laws.esoh import capacity_frac
 from models.laws.sei import SeiLaw, kernel_run, members
 from models.laws.sei_kernel import SUBSTEP_SOC, substeps
 from models.laws.sei_project import balance_at, balance_grid
@@ -20,27 +20,9 @@ from models.laws.sei_steps import Steps, balanced_current, segments_of, steps_of
 from models.parameters import ParameterError
 from models.ten_years import daily_path, drift, kernel_path
 from models.v2h_year import v2h_duty, v2h_pack
+from tests.made_years import pack_of_cell
 
 ONE = np.array([1.0])
-
-
-def pack_of_cell(cell_id: str = "nmc811_lgm50") -> Pack:
-    return Pack(
-        vehicle_type="test",
-        cell_id=cell_id,
-        chemistry="nmc",
-        n_series=96,
-        capacity_ah=150.0,
-        gross_kwh=60.0,
-        usable_kwh=57.0,
-        certified_kwh=57.0,
-        window_low_frac=0.03,
-        window_high_frac=0.98,
-        resistance_ohm=0.08,
-        ocv=ocv_curve(cell_id),
-        heat_capacity_j_per_k=4e5,
-        cooling_w_per_k=5.0,
-    )
 
 
 @pytest.fixture(scope="module", params=["sei_ec", "sei_interstitial"])
