@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from pipelines.settings import Settings
+from pipelines.steps.exposures import Computed
 from pipelines.steps.learn import learn
 from warehouse.store import Warehouse, open_warehouse
 
@@ -101,13 +102,15 @@ def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
 def test_learns_once_and_the_same_twice(warehouse: Warehouse) -> None:
     settings = Settings(home=warehouse.home, draws=50)
     first = learn(warehouse, settings)
-    assert first.computed == 2
-    tables = ("core_exposure_day", "out_fit", "out_residual")
+    assert (first.computed.vehicles, first.computed.days) == (2, 2 * DAYS)
+    tables = ("core_exposure_day", "core_exposure_life", "out_fit", "out_residual")
     before = [warehouse.rows(f"SELECT * FROM {t} ORDER BY ALL") for t in tables]
     again = learn(warehouse, settings)
-    assert again.computed == 0
+    assert (again.computed.vehicles, again.computed.days) == (0, 0)
     assert before == [warehouse.rows(f"SELECT * FROM {t} ORDER BY ALL") for t in tables]
-    assert first.sentence.startswith("2 vehicles (2 with new exposures), 6 capacity readings, 6 fits in 1 cohorts")
+    assert first.sentence.startswith(
+        f"2 vehicles (2 with new exposures, on {2 * DAYS} days), 6 capacity readings, 6 fits in 1 cohorts"
+    )
 
 
 def test_the_life_before_the_logs_is_there_and_flagged(warehouse: Warehouse) -> None:
@@ -132,8 +135,12 @@ def test_a_changed_duty_is_computed_anew_and_others_are_not(warehouse: Warehouse
     learn(warehouse, settings)
     changed = pl.DataFrame({"vehicle_id": ["va"], "subject": ["history"], "version": ["2"]})
     warehouse.write("meta_state", changed, "vehicle_id = ? AND subject = 'history'", ["va"])
-    assert learn(warehouse, settings).computed == 1
-    versions = warehouse.rows("SELECT DISTINCT vehicle_id, duty_version FROM core_exposure_day ORDER BY ALL")
+    assert learn(warehouse, settings).computed == Computed(1, 0)  # looked at again: no day's duty is another
+    noon = datetime(FIRST.year, FIRST.month, FIRST.day, 12) + timedelta(days=40)
+    warehouse.con.execute("UPDATE core_duty_step SET temp_c = 19.0 WHERE vehicle_id = 'va' AND step_utc = ?", [noon])
+    warehouse.con.execute("UPDATE meta_state SET version = '3' WHERE subject = 'history' AND vehicle_id = 'va'")
+    assert learn(warehouse, settings).computed == Computed(1, 1)
+    versions = warehouse.rows("SELECT vehicle_id, duty_version FROM core_exposure_life GROUP BY ALL ORDER BY ALL")
     assert len(versions) == 2
 
 

@@ -65,6 +65,13 @@ class Law(Protocol):
 
     @property
     def source(self) -> str: ...
+    @property
+    def day_by_day(self) -> bool:
+        """Whether a day's exposures follow, to the last bit, from the duty of that day and one step on either side.
+
+        They may then not depend on the duty's ``capacity_ah`` either (`models.exposure_days`).
+        """
+        ...
 
     def exposures(self, duty: Duty, pack: Pack) -> FloatArray:
         """Daily exposures, shape (days, k); the last, incomplete day counts as a day."""

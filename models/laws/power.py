@@ -190,6 +190,11 @@ class PowerLaw:
         """Names of the log-multipliers of the two rates."""
         return MULTIPLIER_NAMES
 
+    @property
+    def day_by_day(self) -> bool:
+        """A range of charge may close months after it began: the count of cycles runs on."""
+        return False
+
     def exposures(self, duty: Duty, pack: Pack) -> FloatArray:
         """Daily exposures, shape (days, 4); a half cycle counts on the day on which it ends."""
         per_day = _steps_per_day(duty)

@@ -32,7 +32,7 @@ from models.laws.sei_steps import Steps
 from models.parameters import Entry, entry, load
 
 LAW_IDS = ("sei_ec", "sei_interstitial")
-VERSION = 3
+VERSION = 4
 NODES = {
     "sei_ec": np.array([4e-4, 4e-3, 0.015, 0.04, 0.09, 0.17, 0.32, 0.65]),
     "sei_interstitial": np.array([4e-4, 0.03, 0.1, 0.25, 0.6]),  # 1/G is all but proportional to the thickness
@@ -166,6 +166,11 @@ class SeiLaw:
     @property
     def source(self) -> str:
         return self.parameters["film_activation_j_per_mol"].source
+
+    @property
+    def day_by_day(self) -> bool:
+        """Growth is computed from new at every node: no state runs on from day to day."""
+        return True
 
     @property
     def tables(self) -> SeiTables:

@@ -146,13 +146,10 @@ def daily_growth(
         if abs(rate[i]) <= 1e-5:
             inverse = 1.0 / (temp[i] + KELVIN)
             change = inverse - inverse_0
-            if k.interstitial and day != last_day:
-                _flush(parked[last_day], anchor, slope, moments)
-                last_day = day
-            if soc != last or abs(change) * steepest > SERIES_REACH:
+            if soc != last or day != last_day or abs(change) * steepest > SERIES_REACH:  # no day leans on another
                 if k.interstitial:
                     _flush(parked[last_day], anchor, slope, moments)
-                last, inverse_0, change = soc, inverse, 0.0
+                last, last_day, inverse_0, change = soc, day, inverse, 0.0
                 speed_0 = k.speed * math.exp(speed_slope * (inverse - 1.0 / k.reference_k))
                 steepest = abs(speed_slope)
                 for w in range(n_w):

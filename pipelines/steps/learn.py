@@ -1,14 +1,11 @@
 """Learn: exposures of the past, a history for every vehicle, fits of every cohort and law, the learned residual.
 
-Exposures of a vehicle are computed again only where the version of a law or of its duty changed; each batch of
-vehicles commits, so that a broken backfill goes on where it stopped.
+Exposures are brought up to date by `pipelines.steps.exposures`.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
@@ -17,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from models.departure import Departure, departure_terms, fleet_departures
-from models.domain import FloatArray, History, Pack, Readings, Vehicle
+from models.domain import FloatArray, History, Readings, Vehicle
 from models.evidence import MIN_READINGS, Z80, FleetFit, fit_fleet, predict_marginal
 from models.exposure import fill_days, monthly
 from models.fleet import CohortFit
@@ -25,16 +22,12 @@ from models.laws.base import Law
 from models.laws.registry import laws_for
 from models.learned.conformal import HORIZON_EDGES_DAYS
 from models.learned.residual import ResidualModel, feature_row, fit_residual, residual_terms
-from models.packs import pack_of
 from models.parameters import entry
 from pipelines.settings import Settings
+from pipelines.steps.exposures import AS_DRIVEN, WHERE, Computed, update_exposures
 from pipelines.steps.fleet import load_vehicles
-from pipelines.steps.history import load_duty, load_readings
+from pipelines.steps.history import load_readings
 from warehouse.store import Warehouse
-
-AS_DRIVEN = "as_driven"
-_BATCH = 50
-_WHERE = "vehicle_id = ? AND law_id = ? AND policy_id = ?"
 
 
 @dataclass(frozen=True)
@@ -65,7 +58,7 @@ class Learned:
     shifts
         Vehicle -> what the learned residual adds to its capacity.
     computed
-        Vehicles whose exposures were computed in this run.
+        Vehicles and days whose exposures were computed in this run.
     """
 
     histories: dict[str, History]
@@ -74,14 +67,15 @@ class Learned:
     residual: ResidualModel
     outside: dict[str, dict[str, float]]
     shifts: dict[str, Shift]
-    computed: int
+    computed: Computed
 
     @property
     def sentence(self) -> str:
         """What was done, for the night's summary."""
         readings = sum(h.readings.days.shape[0] for h in self.histories.values())
+        again = f"{self.computed.vehicles} with new exposures, on {self.computed.days} days"
         return (
-            f"{len(self.histories)} vehicles ({self.computed} with new exposures), {readings} capacity readings, "
+            f"{len(self.histories)} vehicles ({again}), {readings} capacity readings, "
             f"{len(self.fits)} fits in {len(self.laws)} cohorts; learned residual {self.residual.reason}."
         )
 
@@ -126,70 +120,6 @@ def learn(wh: Warehouse, settings: Settings) -> Learned:
     return Learned(histories, fleet.fits, laws, residual, outside, shifts, computed)
 
 
-def update_exposures(
-    wh: Warehouse, settings: Settings, vehicles: Mapping[str, Vehicle], laws: Mapping[str, Sequence[Law]]
-) -> int:
-    """Compute exposures where the version of a law or a duty changed; returns how many vehicles were touched."""
-    versions = dict(wh.rows("SELECT vehicle_id, version FROM meta_state WHERE subject = 'history' ORDER BY vehicle_id"))
-    stored: dict[tuple[str, str], set[tuple[str, str]]] = {}
-    for vehicle_id, law_id, law_version, duty_version in wh.rows(
-        "SELECT DISTINCT vehicle_id, law_id, law_version, duty_version FROM core_exposure_day "
-        "WHERE policy_id = ? ORDER BY ALL",
-        [AS_DRIVEN],
-    ):
-        stored.setdefault((vehicle_id, law_id), set()).add((law_version, duty_version))
-    todo: list[tuple[Vehicle, Pack, str, list[Law]]] = []
-    for vehicle_id, vehicle in vehicles.items():
-        pack = pack_of(vehicle, settings.home)
-        version = _duty_version(versions.get(vehicle_id, ""), pack)
-        members = laws[vehicle.cohort_id]
-        dirty = [law for law in members if stored.get((vehicle_id, law.law_id)) != {(law.version, version)}]
-        known = {law.law_id for law in members}
-        for gone in sorted(law_id for v, law_id in stored if v == vehicle_id and law_id not in known):
-            wh.con.execute(f"DELETE FROM core_exposure_day WHERE {_WHERE}", [vehicle_id, gone, AS_DRIVEN])  # noqa: S608
-        if dirty:
-            todo.append((vehicle, pack, version, dirty))
-    for start in range(0, len(todo), _BATCH):
-        batch = todo[start : start + _BATCH]
-        duties = [load_duty(wh, vehicle, pack) for vehicle, pack, _, _ in batch]
-        with ThreadPoolExecutor(settings.workers) as pool:
-            jobs = [(duty, pack, law) for duty, (_, pack, _, dirty) in zip(duties, batch, strict=True) for law in dirty]
-            results = iter(list(pool.map(lambda j: (j[2].exposures(j[0], j[1]), j[2].range_check(j[0], j[1])), jobs)))
-        with wh.transaction():
-            for duty, (vehicle, _, version, dirty) in zip(duties, batch, strict=True):
-                for law in dirty:
-                    exposures, checked = next(results)
-                    if not np.isfinite(exposures).all():
-                        raise ValueError(
-                            f"Law {law.law_id} gives exposures that are not finite for vehicle {vehicle.vehicle_id}."
-                        )
-                    first = duty.start_utc.astype("datetime64[D]")
-                    days = first + np.arange(exposures.shape[0])
-                    frame = pl.DataFrame(
-                        {
-                            "day": days,
-                            "exposures": pl.Series(exposures).arr.to_list(),
-                        }
-                    ).with_columns(
-                        vehicle_id=pl.lit(vehicle.vehicle_id),
-                        law_id=pl.lit(law.law_id),
-                        policy_id=pl.lit(AS_DRIVEN),
-                        law_version=pl.lit(law.version),
-                        duty_version=pl.lit(version),
-                        outside_frac=pl.lit(checked.outside_frac),
-                    )
-                    wh.write("core_exposure_day", frame, _WHERE, [vehicle.vehicle_id, law.law_id, AS_DRIVEN])
-    return len(todo)
-
-
-def _duty_version(history_version: str, pack: Pack) -> str:
-    h = hashlib.sha256(history_version.encode())
-    scalars = {n: getattr(pack, n) for n in Pack.__dataclass_fields__ if n != "ocv"}
-    h.update(repr(sorted(scalars.items())).encode())
-    h.update(pack.ocv.ocv_v.tobytes())
-    return h.hexdigest()[:16]
-
-
 def load_history(wh: Warehouse, vehicle: Vehicle, laws: Sequence[Law], as_of: date) -> tuple[History, dict[str, float]]:
     """A vehicle's life from in-service to the as-of day in months, days without logs filled by calendar month.
 
@@ -204,7 +134,7 @@ def load_history(wh: Warehouse, vehicle: Vehicle, laws: Sequence[Law], as_of: da
     share, period_days = 1.0, np.empty(0)
     for law in laws:
         frame = wh.read(
-            f"SELECT day, exposures, outside_frac FROM core_exposure_day WHERE {_WHERE} AND day BETWEEN ? AND ? "  # noqa: S608
+            f"SELECT day, exposures FROM core_exposure_day WHERE {WHERE} AND day BETWEEN ? AND ? "  # noqa: S608
             "ORDER BY day",
             [vehicle.vehicle_id, law.law_id, AS_DRIVEN, vehicle.in_service_date, as_of],
         )
@@ -213,7 +143,11 @@ def load_history(wh: Warehouse, vehicle: Vehicle, laws: Sequence[Law], as_of: da
         values = frame["exposures"].explode().to_numpy().reshape(-1, k) if frame.height else np.zeros((0, k))
         daily, share = fill_days(days, values, life, vehicle.in_service_date)
         exposures[law.law_id], period_days = monthly(daily, 0)
-        outside[law.law_id] = float(frame["outside_frac"][0]) if frame.height else 0.0
+        share_outside = wh.scalar(
+            f"SELECT outside_frac FROM core_exposure_life WHERE {WHERE}",  # noqa: S608
+            [vehicle.vehicle_id, law.law_id, AS_DRIVEN],
+        )
+        outside[law.law_id] = float(share_outside) if frame.height and share_outside is not None else 0.0
     readings = _until(load_readings(wh, vehicle), float(life))
     common = entry("ensemble", "fleet", wh.home).number("shared_reading_share") * readings.shared_sigma_frac
     readings = replace(readings, shared_sigma_frac=common)

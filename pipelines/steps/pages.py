@@ -53,7 +53,14 @@ from warehouse.store import Warehouse
 
 T = TypeVar("T")
 # Heavy or revealing when the house is at home: readers get the facts made from them.
-NOT_SERVED = ("core_duty_step", "core_exposure_day", "core_home_hour", "core_price_hour", "core_air_hour")
+NOT_SERVED = (
+    "core_duty_step",
+    "core_exposure_day",
+    "core_exposure_life",
+    "core_home_hour",
+    "core_price_hour",
+    "core_air_hour",
+)
 # The clock, and what a night notes after it has published: served, but no reason to publish.
 UNVERSIONED = ("meta_run", "meta_state")
 SMALLEST_COHORT = 10

@@ -13,6 +13,9 @@ FROM (SELECT vehicle_id, step_utc, count(*) AS n FROM core_duty_step GROUP BY AL
 UNION ALL
 SELECT 'core_exposure_day', concat_ws(' ', vehicle_id, day, law_id, policy_id), n
 FROM (SELECT vehicle_id, day, law_id, policy_id, count(*) AS n FROM core_exposure_day GROUP BY ALL HAVING count(*) > 1)
+UNION ALL
+SELECT 'core_exposure_life', concat_ws(' ', vehicle_id, law_id, policy_id), n
+FROM (SELECT vehicle_id, law_id, policy_id, count(*) AS n FROM core_exposure_life GROUP BY ALL HAVING count(*) > 1)
 UNION ALL SELECT 'out_vehicle_state', vehicle_id, count(*) FROM out_vehicle_state GROUP BY ALL HAVING count(*) > 1
 UNION ALL SELECT 'out_policy', concat_ws(' ', vehicle_id, policy_id), count(*) FROM out_policy GROUP BY ALL HAVING count(*) > 1
 UNION ALL SELECT 'out_forecast', concat_ws(' ', vehicle_id, policy_id, year), count(*) FROM out_forecast GROUP BY ALL HAVING count(*) > 1

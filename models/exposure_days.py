@@ -1,0 +1,98 @@
+"""Exposures of the days whose duty changed: all others are those computed before.
+
+A key is a hash of what a law that works day by day reads for a day. Where key and version of the law are those of a
+stored row, the row is what a computation from new would give, to the last bit (tests/test_exposure_days.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from models.domain import Duty, FloatArray, IntArray, Pack
+from models.laws.base import Law
+
+
+def day_keys(duty: Duty, pack: Pack) -> list[str]:
+    """Hash of each day's duty as laws that work day by day read it: the day, one step on either side, the pack.
+
+    The capacity that the duty's SOC refers to is left out: such laws do not read it, and it moves with every reading.
+    """
+    per_day = _per_day(duty)
+    scalars = sorted((n, getattr(pack, n)) for n in Pack.__dataclass_fields__ if n != "ocv")
+    head = hashlib.sha256(f"{duty.step_minutes}|{duty.flow_a is None}|{scalars}|".encode())
+    head.update(pack.ocv.cell_soc_frac.tobytes() + pack.ocv.ocv_v.tobytes())
+    soc, temp, current = (np.ascontiguousarray(x) for x in (duty.cell_soc_frac, duty.temp_c, duty.current_a))
+    flow = np.empty(0) if duty.flow_a is None else np.ascontiguousarray(duty.flow_a)
+    out: list[str] = []
+    for first in range(0, duty.steps, per_day):
+        last = min(first + per_day, duty.steps)
+        h = head.copy()
+        h.update(f"{first == 0}|{last == duty.steps}|".encode())
+        h.update(soc[max(first - 1, 0) : last + 2].tobytes() + temp[first:last].tobytes())
+        h.update(current[first:last].tobytes() + flow[first:last].tobytes())
+        out.append(h.hexdigest()[:16])
+    return out
+
+
+def days_of_duty(duty: Duty) -> list[int]:
+    """Days since 1970-01-01 of a duty's rows of exposures."""
+    first = int(duty.start_utc.astype("datetime64[D]").astype(np.int64))
+    return list(range(first, first + -(-duty.steps // _per_day(duty))))
+
+
+def update_days(
+    law: Law, duty: Duty, pack: Pack, keys: Sequence[str], known: Mapping[int, tuple[str, Sequence[float]]]
+) -> tuple[FloatArray, IntArray]:
+    """Exposures of all days of a duty, computed where no known row has the day's key.
+
+    Parameters
+    ----------
+    keys
+        From `day_keys`.
+    known
+        Day since 1970-01-01 -> its key and exposures as computed before by the same version of the law.
+
+    Returns
+    -------
+    tuple[FloatArray, IntArray]
+        Daily exposures, shape (days, k), and the places of the days that were computed. For a law that does not work
+        day by day these are all days.
+    """
+    days = days_of_duty(duty)
+    rows = [known.get(day, ("", ())) for day in days]
+    again = np.array([i for i, (row, key) in enumerate(zip(rows, keys, strict=True)) if row[0] != key], dtype=np.int64)
+    if not law.day_by_day or again.shape[0] == len(days):
+        return law.exposures(duty, pack), np.arange(len(days))
+    out = np.empty((len(days), len(law.exposure_names)))
+    for i, (key, row) in enumerate(zip(keys, rows, strict=True)):
+        if row[0] == key:
+            out[i] = row[1]
+    for run in np.split(again, np.flatnonzero(np.diff(again) > 1) + 1):
+        if run.shape[0]:
+            lead = min(int(run[0]), 1)
+            found = law.exposures(_cut(duty, int(run[0]) - lead, int(run[-1]) + 1), pack)
+            out[run] = found[lead : lead + run.shape[0]]
+    return out, again
+
+
+def _per_day(duty: Duty) -> int:
+    return 24 * 60 // duty.step_minutes
+
+
+def _cut(duty: Duty, first_day: int, end_day: int) -> Duty:
+    """Days of a duty and the one step after them."""
+    per_day = _per_day(duty)
+    a, b = first_day * per_day, min(end_day * per_day + 1, duty.steps)
+    return Duty(
+        start_utc=duty.start_utc + np.timedelta64(first_day, "D"),
+        step_minutes=duty.step_minutes,
+        cell_soc_frac=duty.cell_soc_frac[a : b + 1],
+        temp_c=duty.temp_c[a:b],
+        current_a=duty.current_a[a:b],
+        capacity_ah=duty.capacity_ah,
+        filled=duty.filled[a:b],
+        flow_a=None if duty.flow_a is None else duty.flow_a[a:b],
+    )
