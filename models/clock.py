@@ -115,10 +115,9 @@ def _suspects(samples: Samples, named: _Named, soc: float, km: float) -> IntArra
 def _around(samples: Samples, rows: IntArray, without: IntArray) -> Samples:
     lo = int(np.searchsorted(samples.time_us, samples.time_us[rows[0]] - REACH_HOURS * US_PER_HOUR))
     hi = int(np.searchsorted(samples.time_us, samples.time_us[rows[-1]] + REACH_HOURS * US_PER_HOUR))
-    keep = np.zeros(samples.size, dtype=bool)
-    keep[lo:hi] = True
-    keep[without] = False
-    return samples.take(keep)
+    # Of a long life only what is near is copied.
+    near = np.arange(lo, hi)
+    return samples.take(near[~np.isin(near, without)])
 
 
 def _certain_move(samples: Samples, rows: IntArray, soc: float, km: float) -> int | None:

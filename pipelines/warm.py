@@ -24,15 +24,21 @@ _EVENT = (
 
 def warm_readers() -> None:
     """Compile what reads logs: small files never reach the compiled loops of large ones, so a large one is made."""
+    import polars as pl
+
+    from warehouse.coded import joined, order_of
     from warehouse.formatspec import load_format
     from warehouse.readers import ocpp, source, table
 
     samples = load_format("fadecast_samples")
     # The first block is read the careful way, whatever its size; a second one has to follow.
-    rows = (source.BLOCK_BYTES + 2 * table.MIN_BYTES) // len(_ROW)
-    read = source.BytesSource((_HEAD + _ROW * rows).encode(), table.counter(samples))
-    for _ in table.read(read, samples):
-        pass
+    lines = (source.BLOCK_BYTES + 2 * table.MIN_BYTES) // len(_ROW)
+    read = source.BytesSource((_HEAD + _ROW * lines).encode(), table.counter(samples))
+    frames = [batch.rows["samples"] for batch in table.read(read, samples)]
+    rows = joined(frames)
+    cars = pl.Series(["warm", "cold"] * (rows.height // 2), dtype=pl.Enum(["cold", "warm"])).alias("vehicle_id")
+    rising = (pl.col("time_utc") + pl.duration(seconds=pl.int_range(pl.len()))).alias("time_utc")
+    order_of(rows.head(cars.len()).with_columns(cars, rising))
     events = load_format("ocpp_201")
     reader = ocpp.READER
     if reader.counter is None:

@@ -15,8 +15,9 @@ from polars.testing import assert_frame_equal
 
 from pipelines.settings import Settings
 from pipelines.steps.intake import ingest
-from warehouse import taking
+from warehouse import parts, taking
 from warehouse.formatspec import load_format
+from warehouse.raw import plain_rows
 from warehouse.readers import fast, source, table
 from warehouse.readers.lines import LineCounter, RefusedFile, count_text_records, whole_lines
 from warehouse.readers.source import BytesSource, Source
@@ -92,7 +93,7 @@ def test_compiled_cells_are_those_of_the_careful_way(lines: list[str], end: str)
             patch.setattr(table, "MIN_BYTES", least)
             read = BytesSource(data + rest, table.counter(SPEC))
             batches = list(table.read(read, SPEC))
-            rows = pl.concat([b.rows["samples"] for b in batches]).sort("line")
+            rows = pl.concat([plain_rows(b.rows["samples"], "samples") for b in batches]).sort("line")
             texts = pl.concat([b.texts(rows["line"]) for b in batches]).sort("line")
             found.append((rows, pl.concat([b.rejects for b in batches]).sort("line"), texts, read.records))
     (fast_rows, fast_rejects, fast_texts, fast_read), (rows, rejects, texts, read) = found
@@ -183,7 +184,7 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_half_taken(tmp_path: Path, m
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(pl.DataFrame, "write_parquet", full)
+        patch.setattr(parts, "write_samples", full)
         with pytest.raises(WarehouseError, match=r"No space left on device.*nothing of a\.csv was taken in"):
             ingest(home, [path], "fadecast_samples")
     assert ingest(home, [path], "fadecast_samples")[0].status == "loaded"

@@ -16,7 +16,7 @@ from warehouse.readers.source import BLOCK_BYTES, BytesSource
 COMPILED = (kernels, ocpp_records, ocpp_tokens)
 # Loops that are called from Python; the others are compiled into them.
 CALLED = {
-    "count_nonblank", "ends_and_longest", "line_starts", "parse", "_not_blank", "_split_elements", "_count_elements",
+    "count_nonblank", "look", "places_by_owner", "parse", "_not_blank", "_split_elements", "_count_elements",
     "_pass",
 }  # fmt: skip
 

@@ -10,18 +10,22 @@ the warehouse, one part at a time and only where vehicle and time overlap: what 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
+from warehouse.coded import known_texts
 from warehouse.raw import KIND_RULES, RAW_SCHEMAS, scan_part
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
+    from warehouse.coded import Order
     from warehouse.store import Warehouse
 
 # Columns that say something about a row but are no content of it.
@@ -46,34 +50,76 @@ class Marked:
     conflict_lines: pl.Series
 
 
-def mark(wh: Warehouse, kind: str, frame: pl.DataFrame, own: list[OwnPart], in_order: bool) -> Marked:
+def mark(wh: Warehouse, kind: str, frame: pl.DataFrame, own: list[OwnPart], order: Order | None = None) -> Marked:
     """Tell new rows of a chunk from those that are there already (in the file or in the warehouse).
 
-    ``in_order`` says that the chunk consists of runs (`runs_of`).
+    Parameters
+    ----------
+    order
+        Order of numbered rows of samples; others are looked at as they are.
     """
     none = pl.Series("line", [], dtype=pl.Int64)
     if frame.height == 0:
         return Marked(frame, pl.Series([], dtype=pl.Boolean), none)
-    existing = _existing(wh, kind, frame, own)
+    rule = KIND_RULES[kind]
+    spans = _spans(frame, rule.owner, rule.time) if order is None else _spans_of(frame, order)
+    existing = _existing(wh, kind, frame, own, spans)
     if kind == "sessions":
         # Sessions are few: all that may matter are compared at once.
         known = pl.concat([pl.DataFrame(schema=RAW_SCHEMAS[kind]).drop("line"), *existing])
         seen, conflict = _session_marks(frame, known)
     else:
-        key = list(KIND_RULES[kind].key)
-        seen, conflict = _plain_marks(frame, None, key, in_order)
+        key = list(rule.key)
+        if order is None:
+            seen, conflict = _plain_marks(frame, None, key)
+        else:
+            seen, conflict = _marks_at(frame, order.doubled, None, key)
         for known in existing:
-            again, against = _plain_marks(frame, known, key)
+            if known.height == 0:
+                continue
+            at = np.arange(frame.height) if order is None else _places_of(frame, known, key)
+            again, against = _marks_at(frame, at, known, key)
             # What was there first decides, whatever else the chunk holds.
             there = again | against
             seen, conflict = (seen & ~there) | again, (conflict & ~there) | against
     return Marked(frame, seen, frame["line"].filter(conflict).unique().sort())
 
 
-def _existing(wh: Warehouse, kind: str, frame: pl.DataFrame, own: list[OwnPart]) -> Iterator[pl.DataFrame]:
+def _spans_of(frame: pl.DataFrame, order: Order) -> pl.DataFrame:
+    """`_spans` of numbered rows."""
+    there = order.there
+    owners = known_texts(frame["vehicle_id"]).filter(pl.Series(there))
+    first, last = (pl.Series(times[there]).cast(pl.Datetime("us")) for times in (order.first, order.last))
+    return pl.DataFrame({"vehicle_id": owners, "first": first, "last": last})
+
+
+def _plain(frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows with their texts as texts."""
+    return frame.cast({name: pl.String for name, dtype in frame.schema.items() if isinstance(dtype, pl.Enum)})
+
+
+def _places_of(frame: pl.DataFrame, known: pl.DataFrame, key: list[str]) -> NDArray[np.int64]:
+    """Rows that have a key of others, which are there."""
+    keys = known.select(pl.col(name).cast(frame.schema[name]) for name in key)
+    return frame.select(key).with_row_index("_i").join(keys, on=key, how="semi")["_i"].sort().cast(pl.Int64).to_numpy()
+
+
+def _marks_at(
+    frame: pl.DataFrame, at: NDArray[np.int64], known: pl.DataFrame | None, key: list[str]
+) -> tuple[pl.Series, pl.Series]:
+    """`_plain_marks` of some rows; the others are neither."""
+    some = frame if len(at) == frame.height else frame[at]
+    marks = np.zeros((2, frame.height), bool)
+    if len(at):
+        marks[:, at] = [mark.to_numpy() for mark in _plain_marks(_plain(some), known, key)]
+    return pl.Series(marks[0]), pl.Series(marks[1])
+
+
+def _existing(
+    wh: Warehouse, kind: str, frame: pl.DataFrame, own: list[OwnPart], spans: pl.DataFrame
+) -> Iterator[pl.DataFrame]:
     """Rows that have a key of the chunk: of the warehouse, part by part, then of the parts of the same file."""
     rule = KIND_RULES[kind]
-    spans = _spans(frame, rule.owner, rule.time)
     keys = list(rule.key)
     if rule.core_table is not None:
         columns = ", ".join(f"t.{c}" for c in RAW_SCHEMAS[kind] if c != "line")
@@ -123,18 +169,14 @@ def _with_keys(path: Path, kind: str, spans: pl.DataFrame, frame: pl.DataFrame, 
     owners = spans[rule.owner].implode()
     within = pl.col(rule.time).is_between(spans["first"].min(), spans["last"].max()) & pl.col(rule.owner).is_in(owners)
     rows = scan_part(path, kind).drop("line").filter(within)
-    return rows.join(frame.lazy().select(keys).unique(), on=keys, how="semi").collect()
+    return rows.join(_plain(frame.select(keys)).lazy(), on=keys, how="semi").collect()
 
 
-def _plain_marks(
-    frame: pl.DataFrame, existing: pl.DataFrame | None, key: list[str], in_order: bool = False
-) -> tuple[pl.Series, pl.Series]:
+def _plain_marks(frame: pl.DataFrame, existing: pl.DataFrame | None, key: list[str]) -> tuple[pl.Series, pl.Series]:
     """Duplicates and conflicts of a chunk within itself (``existing`` is None), or against rows that are there."""
     no = pl.Series([False]).new_from_index(0, frame.height)
     values = [c for c in frame.columns if c not in key and c not in _NO_CONTENT]
     if existing is None:
-        if in_order:
-            return no, no
         first = frame.select(pl.struct(key).is_first_distinct()).to_series()
         if first.all():
             return no, no
@@ -148,20 +190,6 @@ def _plain_marks(
     there = joined["_known"].fill_null(value=False) & ~own
     same = joined.select(pl.all_horizontal([pl.col(v).eq_missing(pl.col(f"_{v}")) for v in values])).to_series()
     return there & same, there & ~same
-
-
-def runs_of(frame: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame | None:
-    """Runs of the owners of a chunk (``value, len``), where each has one and time rises in it; else `None`.
-
-    Then no key is there twice, and the runs in the order of their owners are the rows in the order of their keys.
-    """
-    runs = frame[key[0]].rle().struct.unnest()
-    if frame.height == 0 or runs["value"].null_count() or runs["value"].n_unique() < runs.height:
-        return None
-    falls = (frame[key[1]].cast(pl.Int64).diff() <= 0).fill_null(value=True).to_numpy().copy()
-    falls[np.cumsum(runs["len"].to_numpy().astype(np.int64))[:-1]] = False
-    falls[0] = False
-    return None if falls.any() else runs
 
 
 def _session_marks(frame: pl.DataFrame, existing: pl.DataFrame) -> tuple[pl.Series, pl.Series]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from warehouse.coded import pairs_of
 from warehouse.keys import MASK, hash_ids, mask_vins, tombstone
 
 if TYPE_CHECKING:
@@ -48,14 +49,19 @@ class Door:
         """Mask of the names of forgotten vehicles, `None` without any."""
         if not self._tombstones:
             return None
-        self.learn(names)
+        self.learn(names.unique().cast(pl.String))
         for name in self._ids.keys() - self._gone.keys():
             self._gone[name] = tombstone(self._home, self._ids[name]) in self._tombstones
         gone = [name for name, lost in self._gone.items() if lost]
-        return names.is_in(gone).fill_null(value=False)
+        return names.cast(pl.String).is_in(gone).fill_null(value=False)
 
     def ids(self, names: pl.Series) -> pl.Series:
-        """Ids in place of names; null stays null."""
+        """Ids in place of names; null stays null, and numbered names become numbered ids."""
+        if isinstance(names.dtype, pl.Enum):
+            known = names.dtype.categories
+            self.learn(known)
+            ids = [self._ids[name] for name in known.to_list()]
+            return pl.Series(ids, dtype=pl.Enum(sorted(set(ids)))).gather(names.to_physical())
         runs = names.rle()
         known, lengths = runs.struct.field("value"), runs.struct.field("len")
         self.learn(known)
@@ -63,22 +69,25 @@ class Door:
         return ids.gather(np.repeat(np.arange(known.len()), lengths.to_numpy()))
 
     def hide_rows(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Vehicles by their ids, also inside the log's own names of sessions."""
+        """Vehicles by their ids, also inside the log's own names of sessions; numbered texts stay numbered."""
         if rows.height == 0:
             return rows
-        begins = pl.any_horizontal(pl.col(n).ne_missing(pl.col(n).shift(1)) for n in ("vehicle_id", "session_ref"))
-        pairs = rows.select("vehicle_id", "session_ref").filter((pl.int_range(pl.len()) == 0) | begins).unique()
-        self.learn(pairs["vehicle_id"])
-        pairs = pairs.drop_nulls()
+        both = ["vehicle_id", "session_ref"]
+        types = {name: rows.schema[name] for name in both}
+        pairs = pairs_of(rows.select(both))
+        self.learn(pairs["vehicle_id"].cast(pl.String))
         changed: list[tuple[str, str, str]] = []
-        for vehicle, ref in pairs.iter_rows():
+        for vehicle, ref in pairs.drop_nulls().iter_rows():
             new = mask_vins(ref.replace(vehicle, self._ids[vehicle]) if len(vehicle) >= _MIN_ID else ref)
             if new != ref:
                 changed.append((vehicle, ref, new))
         if changed:
-            table = pl.DataFrame(changed, schema=["vehicle_id", "session_ref", "_new"], orient="row")
-            rows = rows.join(table, on=["vehicle_id", "session_ref"], how="left", maintain_order="left")
-            rows = rows.with_columns(pl.coalesce("_new", "session_ref").alias("session_ref")).drop("_new")
+            table = pl.DataFrame(changed, schema={**types, "_new": pl.String}, orient="row")
+            rows = rows.join(table, on=both, how="left", maintain_order="left")
+            text = rows.select(pl.coalesce("_new", pl.col("session_ref").cast(pl.String))).to_series()
+            if isinstance(types["session_ref"], pl.Enum):
+                text = text.cast(pl.Enum(text.drop_nulls().unique().sort()))
+            rows = rows.with_columns(text.alias("session_ref")).drop("_new")
         return rows.with_columns(self.ids(rows["vehicle_id"]).alias("vehicle_id"))
 
     def hide_texts(self, texts: pl.Series) -> pl.Series:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from warehouse.coded import GROUP_ROWS, numbered, write_samples
 from warehouse.raw import KIND_RULES
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 RAW_FOLDER = "raw"
 # Fixed, so that the same rows give the same bytes.
-_PARQUET = {"compression": "zstd", "compression_level": 1, "statistics": True, "row_group_size": 131_072}
+_PARQUET = {"compression": "zstd", "compression_level": 1, "statistics": True, "row_group_size": GROUP_ROWS}
 
 
 def write_part(wh: Warehouse, kind: str, part_id: str, rows: pl.DataFrame) -> str:
@@ -25,7 +26,10 @@ def write_part(wh: Warehouse, kind: str, part_id: str, rows: pl.DataFrame) -> st
     target = wh.home / relative
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_suffix(".tmp")
-    rows.write_parquet(temporary, **_PARQUET)
+    if kind == "samples":
+        write_samples(temporary, numbered(rows))
+    else:
+        rows.write_parquet(temporary, **_PARQUET)
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     temporary.replace(target)
@@ -41,6 +45,7 @@ def spans(kind: str, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     first = pl.col(rule.time).min().alias("first_utc")
     latest = pl.max_horizontal("start_utc", "end_utc") if kind == "sessions" else pl.col(rule.time)
     each = rows.group_by(rule.owner).agg(first, latest.max().alias("last_utc"), pl.len().alias("rows")).sort(rule.owner)
+    each = each.with_columns(pl.col(rule.owner).cast(pl.String))
     whole = each.select(pl.col("first_utc").min(), pl.col("last_utc").max(), pl.col("rows").sum())
     return whole, each
 

@@ -104,6 +104,11 @@ LOGGERS = ("car", "charger")
 SESSION_KINDS = ("plugin", "charge", "export", "drive")
 
 
+def plain_rows(frame: pl.DataFrame, kind: str) -> pl.DataFrame:
+    """Rows with the columns and types of their kind, whatever way a reader held them (numbered texts)."""
+    return frame.select(pl.col(name).cast(dtype) for name, dtype in RAW_SCHEMAS[kind].items())
+
+
 def read_part(path: Path, kind: str) -> pl.DataFrame:
     """Rows of a part; columns that it was written without (an earlier release) are empty, the logger a car."""
     frame = pl.read_parquet(path)

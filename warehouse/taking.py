@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from warehouse.dedupe import OwnPart, mark, runs_of
+from warehouse.coded import joined, order_of, taken
+from warehouse.dedupe import OwnPart, mark
 from warehouse.door import FORGOTTEN, Door
 from warehouse.keys import MASK
 from warehouse.parts import scratch_folder, spans, write_part
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from warehouse.coded import Order
     from warehouse.readers.batch import Batch
     from warehouse.store import Warehouse
 
@@ -131,7 +133,8 @@ class Taking:
         batches, self._batches, self._rows = self._batches, [], 0
         rows: dict[str, pl.DataFrame] = {}
         for kind in sorted({kind for batch in batches for kind in batch.rows}):
-            rows[kind] = _by_line(pl.concat([batch.rows[kind] for batch in batches if kind in batch.rows]))
+            frames = [batch.rows[kind] for batch in batches if kind in batch.rows]
+            rows[kind] = _by_line(joined(frames) if kind == "samples" else pl.concat(frames))
         rejects = pl.concat([batch.rejects.select(REJECTS.keys()) for batch in batches])
         rows, rejects = self._drop_forgotten(rows, rejects)
         rows, early = self._not_yet(rows, batches)
@@ -139,8 +142,8 @@ class Taking:
         for kind, frame in rows.items():
             if KIND_RULES[kind].owner == "vehicle_id":
                 rows[kind] = self.door.hide_rows(frame)
-        order = {kind: runs_of(frame, KIND_RULES[kind].key) for kind, frame in rows.items() if frame.height}
-        marked = {kind: mark(self.wh, kind, rows[kind], self._own, order[kind] is not None) for kind in order}
+        order = {kind: _order(kind, frame) for kind, frame in rows.items() if frame.height}
+        marked = {kind: mark(self.wh, kind, rows[kind], self._own, order[kind]) for kind in order}
         conflicts = pl.concat([_no_lines(), *(m.conflict_lines for m in marked.values())]).unique().sort()
         refused = [rejects.with_columns(self.door.ids(rejects["owner"]).alias("vehicle_id")).drop("owner")]
         for kind, m in marked.items():
@@ -150,14 +153,12 @@ class Taking:
         silent = pl.concat([_no_lines(), *(batch.silent.cast(pl.Int64) for batch in batches)])
         kept, new = [_no_lines()], [_no_lines()]
         for kind, m in marked.items():
-            frame, seen = m.rows, m.seen
-            if conflicts.len():
-                stays = ~frame["line"].is_in(conflicts.implode())
-                frame, seen = frame.filter(stays), seen.filter(stays)
-            kept.append(frame["line"])
-            fresh = frame.filter(~seen) if seen.any() else frame
-            new.append(fresh["line"])
-            self._write(kind, fresh, order[kind])
+            lines = m.rows["line"]
+            stays = ~lines.is_in(conflicts.implode()) if conflicts.len() else None
+            fresh = ~m.seen if stays is None else ~m.seen & stays
+            kept.append(lines if stays is None else lines.filter(stays))
+            new.append(lines if fresh.all() else lines.filter(fresh))
+            self._write(kind, m.rows, fresh, order[kind])
         taken = _distinct(pl.concat(new)).len()
         self.counts.loaded += taken + silent.n_unique()
         self.counts.duplicate += _distinct(pl.concat(kept)).len() - taken
@@ -199,7 +200,8 @@ class Taking:
             rule = KIND_RULES[kind]
             if rule.owner == "vehicle_id":
                 early = frame.filter(pl.col(rule.time) > self.latest)
-                hit += [early.select("line", pl.col("vehicle_id").alias("owner"))] if early.height else []
+                owner = pl.col("vehicle_id").cast(pl.String).alias("owner")
+                hit += [early.select("line", owner)] if early.height else []
         if not hit:
             return rows, pl.DataFrame(schema=REJECTS)
         early = pl.concat(hit).unique("line", keep="first", maintain_order=True)
@@ -216,7 +218,7 @@ class Taking:
         owner = KIND_RULES[kind].owner
         named = " and ".join(name for name in KIND_RULES[kind].key if name != "logger")
         texts = pl.concat([batch.texts(lines).select("line", "raw_text") for batch in batches])
-        owners = rows.select("line", pl.col(owner).alias("vehicle_id")).unique("line", keep="first")
+        owners = rows.select("line", pl.col(owner).cast(pl.String).alias("vehicle_id")).unique("line", keep="first")
         if owner != "vehicle_id":
             owners = owners.with_columns(pl.lit(None, pl.String).alias("vehicle_id"))
         said = lines.alias("line").to_frame().join(texts, on="line", how="left", maintain_order="left")
@@ -245,20 +247,27 @@ class Taking:
             pl.concat(self._rejects).write_parquet(path, compression="lz4")
             self._rejects, self._held = [], 0
 
-    def _write(self, kind: str, fresh: pl.DataFrame, runs: pl.DataFrame | None) -> None:
-        if fresh.height == 0:
+    def _write(self, kind: str, rows: pl.DataFrame, fresh: pl.Series, order: Order | None) -> None:
+        """Write the fresh rows of a chunk in the order of their keys."""
+        rows = rows.select(RAW_SCHEMAS[kind].keys())
+        if order is None:
+            rows = rows.filter(fresh).sort(*KIND_RULES[kind].key, "line", maintain_order=True)
+        elif order.places is None:
+            rows = rows if fresh.all() else rows.filter(fresh)
+        else:
+            rows = taken(rows, order.places if fresh.all() else order.places[fresh.to_numpy()[order.places]])
+        if rows.height == 0:
             return
-        fresh = fresh.select(RAW_SCHEMAS[kind].keys())
-        if runs is None or fresh.height != runs["len"].sum():
-            fresh = fresh.sort(*KIND_RULES[kind].key, "line", maintain_order=True)
-        elif not runs["value"].is_sorted():
-            starts = runs.with_columns((pl.col("len").cum_sum() - pl.col("len")).alias("start")).sort("value")
-            fresh = pl.concat([fresh.slice(start, n) for n, start in starts.select("len", "start").rows()])
         part_id = f"{self.base}-{len(self.parts)}"
-        span = spans(kind, fresh)
-        path = write_part(self.wh, kind, part_id, fresh)
-        self.parts.append(Part(kind, part_id, path, span, fresh.height))
+        span = spans(kind, rows)
+        path = write_part(self.wh, kind, part_id, rows)
+        self.parts.append(Part(kind, part_id, path, span, rows.height))
         self._own.append(OwnPart(self.wh.home / path, kind, span[1]))
+
+
+def _order(kind: str, frame: pl.DataFrame) -> Order | None:
+    known = kind == "samples" and not frame["vehicle_id"].null_count() and not frame["time_utc"].null_count()
+    return order_of(frame) if known else None
 
 
 def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:

@@ -145,13 +145,13 @@ def _text(cells: pl.DataFrame, name: str, column: ColumnSpec, spec: FormatSpec, 
     where = column.from_ or name
     source = source_of(cells, column)
     if isinstance(source.dtype, pl.Enum):
-        # Texts that are few are looked at once each.
-        known = source.dtype.categories
-        own = Refusals(known.len())
-        out = _text(known.to_frame(where), name, column.model_copy(update={"from_": where}), spec, own)
+        own = Refusals(source.dtype.categories.len())
+        out = texts_few(source.dtype.categories, name, column, spec, own)
         code = source.to_physical()
         if not own.none:
             refusals.add_all(own.reason.gather(code), own.detail.gather(code))
+        if _must_be(name, column):
+            refusals.add(source.is_null(), "missing_value", f"column '{where}' is empty")
         return out.gather(code)
     text = as_text(source.cast(pl.String), spec.file)
     if column.map:
@@ -164,9 +164,19 @@ def _text(cells: pl.DataFrame, name: str, column: ColumnSpec, spec: FormatSpec, 
         refusals.add(wrong, "bad_value", f"column '{where}' is none of {', '.join(allowed)}")
     if name == "shared":
         return as_boolean(text, refusals, where)
-    if column.required or name == "kind":
+    if _must_be(name, column):
         refusals.add(text.is_null(), "missing_value", f"column '{where}' is empty")
     return text
+
+
+def _must_be(name: str, column: ColumnSpec) -> bool:
+    return column.required or name == "kind"
+
+
+def texts_few(texts: pl.Series, name: str, column: ColumnSpec, spec: FormatSpec, refusals: Refusals) -> pl.Series:
+    """Texts that are few, looked at once each."""
+    where = column.from_ or name
+    return _text(texts.to_frame(where), name, column.model_copy(update={"from_": where}), spec, refusals)
 
 
 def _times(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from warehouse.formatheader import needs_preparing
-from warehouse.raw import RAW_SCHEMAS
+from warehouse.raw import RAW_SCHEMAS, plain_rows
 from warehouse.readers import table
 from warehouse.readers.batch import REJECTS, Batch
 from warehouse.readers.prepared import read_prepared
@@ -33,7 +33,9 @@ def read_any(data: bytes, spec: FormatSpec, file_name: str) -> TableResult:
     source = BytesSource(data, None if reader.counter is None else reader.counter(spec), reader.count, file_name)
     schema = RAW_SCHEMAS[spec.kind]
     parts = list(reader.read(source, spec))
-    rows = pl.concat([pl.DataFrame(schema=schema), *(b.rows[spec.kind] for b in parts if spec.kind in b.rows)])
+    rows = pl.concat(
+        [pl.DataFrame(schema=schema), *(plain_rows(b.rows[spec.kind], spec.kind) for b in parts if spec.kind in b.rows)]
+    )
     rejects = pl.concat([pl.DataFrame(schema=REJECTS), *(b.rejects for b in parts)]).sort("line")
 
     def texts(lines: pl.Series) -> pl.DataFrame:

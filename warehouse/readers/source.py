@@ -13,7 +13,7 @@ import hashlib
 import io
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
@@ -178,8 +178,14 @@ class Source:
         """Blocks of whole lines, without a byte order mark. Only once."""
         return whole_lines(self.blocks())
 
-    def parquet(self) -> pq.ParquetFile:
-        """The file as Parquet; its records are its rows. Raises `RefusedFile`."""
+    def parquet(self, texts: Collection[str] = ()) -> pq.ParquetFile:
+        """The file as Parquet; its records are its rows. Raises `RefusedFile`.
+
+        Parameters
+        ----------
+        texts
+            Columns that come by the numbers of their texts (dictionaries) where they hold text.
+        """
         path = self.path
         if self._head.startswith((_GZIP, _ZSTD)):
             if self._scratch is None:
@@ -190,12 +196,15 @@ class Source:
             with path.open("wb") as out:
                 for block in self._plain():
                     out.write(block)
-        return self._parquet(path)
+        return self._parquet(path, texts)
 
-    def _parquet(self, where: Path | pa.BufferReader) -> pq.ParquetFile:
+    def _parquet(self, where: Path | pa.BufferReader, texts: Collection[str]) -> pq.ParquetFile:
         try:
             parquet = pq.ParquetFile(where)
-            _ = parquet.schema_arrow.names  # damaged names are no text
+            schema = parquet.schema_arrow
+            found = [f.name for f in schema if f.name in texts and _is_text(f.type)]  # damaged names are no text
+            if found and len(set(schema.names)) == len(schema.names):
+                parquet = pq.ParquetFile(where, read_dictionary=found)
         except (pa.ArrowException, OSError, UnicodeDecodeError):
             raise RefusedFile("The file is not Parquet, which the format expects, or it is cut off.") from None
         self._records = parquet.metadata.num_rows
@@ -233,9 +242,9 @@ class BytesSource(Source):
     def _bytes(self) -> IO[bytes]:
         return io.BytesIO(self._data)
 
-    def parquet(self) -> pq.ParquetFile:
+    def parquet(self, texts: Collection[str] = ()) -> pq.ParquetFile:
         """The bytes as Parquet."""
-        return self._parquet(pa.BufferReader(b"".join(self._plain())))
+        return self._parquet(pa.BufferReader(b"".join(self._plain())), texts)
 
 
 def parquet_batches(parquet: pq.ParquetFile, rows: int, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
@@ -246,7 +255,7 @@ def parquet_batches(parquet: pq.ParquetFile, rows: int, columns: list[str] | Non
             given += batch.num_rows
             # Damaged metadata would end the process in polars (a panic), damaged text likewise.
             for column in batch.columns:
-                if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+                if _is_text(column.type) or pa.types.is_dictionary(column.type):
                     column.validate(full=True)
             yield batch.replace_schema_metadata(None)
     except (pa.ArrowException, OSError) as error:
@@ -255,6 +264,10 @@ def parquet_batches(parquet: pq.ParquetFile, rows: int, columns: list[str] | Non
         raise RefusedFile(_DAMAGED_PARQUET) from None
     if given != parquet.metadata.num_rows:  # its row groups hold other rows than its foot says
         raise RefusedFile(_DAMAGED_PARQUET)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 class _Stream(io.RawIOBase):

@@ -14,12 +14,14 @@ import polars as pl
 import pyarrow as pa
 
 from warehouse.keys import MASK
+from warehouse.raw import RAW_SCHEMAS, plain_rows
 from warehouse.readers import lines as text
 from warehouse.readers.batch import MAX_RAW_TEXT, REJECTS, Batch
 from warehouse.readers.canonical import FileState, canonical_rows, source_of, wide_rows
 from warehouse.readers.cells import Refusals, as_text, mask_ragged
 from warehouse.readers.fast import MIN_BYTES, Fast, fast_cells, lines_at, may_be_fast
 from warehouse.readers.lines import EmptyFile, LineCounter, RefusedFile
+from warehouse.readers.quick import quick_rows
 from warehouse.readers.source import BytesSource, Source, parquet_batches
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ def read_table(data: bytes | Source, spec: FormatSpec) -> TableResult:
     """
     source = BytesSource(data, counter(spec)) if isinstance(data, bytes) else data
     batches = list(read(source, spec))
-    rows = pl.concat([batch.rows[spec.kind] for batch in batches])
+    rows = pl.concat([plain_rows(batch.rows[spec.kind], spec.kind) for batch in batches])
     rejects = pl.concat([batch.rejects for batch in batches]).sort("line")
 
     def texts(lines: pl.Series) -> pl.DataFrame:
@@ -97,7 +99,8 @@ def _piece(names: list[str], cells: pl.DataFrame, broken: pl.DataFrame, spec: Fo
 
 
 def _parquet_pieces(source: Source, spec: FormatSpec) -> Iterator[Piece]:
-    parquet = source.parquet()
+    kinds = RAW_SCHEMAS[spec.kind] if spec.kind == "samples" and spec.wide is None else {}
+    parquet = source.parquet({c.from_ for n, c in spec.columns.items() if c.from_ and kinds.get(n) == pl.String()})
     names = list(parquet.schema_arrow.names)
     need_columns(names, spec)
     wanted = None if spec.wide is not None else [n for n in names if n in spec.used_columns()]
@@ -105,14 +108,27 @@ def _parquet_pieces(source: Source, spec: FormatSpec) -> Iterator[Piece]:
         raise RefusedFile("The Parquet file names a column twice.")
     line = 1
     for batch in parquet_batches(parquet, BATCH_ROWS, wanted):
-        frame = pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch])))
-        cells = frame.with_columns(pl.int_range(line, line + batch.num_rows, dtype=pl.Int64).alias("line"))
+        cells = pl.DataFrame([_cells(batch.column(i), name) for i, name in enumerate(batch.schema.names)])
+        cells = cells.with_columns(pl.int_range(line, line + batch.num_rows, dtype=pl.Int64).alias("line"))
         line += batch.num_rows
         yield _piece(names, cells, pl.DataFrame(schema=REJECTS), spec)
     if line == 1:
         empty = pl.DataFrame(pl.from_arrow(parquet.schema_arrow.empty_table()))
         empty = empty.with_columns(pl.lit(None, pl.Int64).alias("line"))
         yield _piece(names, empty, pl.DataFrame(schema=REJECTS), spec)
+
+
+def _cells(column: pa.Array, name: str) -> pl.Series:
+    """A column of a Parquet batch; texts that were read by their numbers stay so."""
+    if isinstance(column, pa.DictionaryArray):
+        texts = pl.Series(column.dictionary)
+        if texts.dtype != pl.String:
+            return pl.Series(name, column.dictionary_decode())
+        if texts.null_count() or texts.n_unique() < texts.len():
+            return pl.Series(name, column.dictionary_decode(), dtype=pl.String)
+        code = pl.Series(name, column.indices.cast(pa.uint32()))
+        return code.cat.to(pl.Enum(texts))
+    return pl.Series(name, column)
 
 
 def _text_pieces(source: Source, spec: FormatSpec, state: FileState) -> Iterator[Piece]:
@@ -158,6 +174,9 @@ def _fast_pieces(block: Lines, found: Fast, names: list[str], spec: FormatSpec) 
 
 def _batch(piece: Piece, spec: FormatSpec, state: FileState) -> Batch:
     cells = piece.cells
+    quick = quick_rows(cells, spec, state)
+    if quick is not None:
+        return Batch({spec.kind: quick}, piece.broken, piece.texts)
     refusals = Refusals(cells.height)
     if spec.wide is not None:
         rows = wide_rows(cells, piece.names, spec, refusals, state)
