@@ -21,6 +21,7 @@ from pipelines.settings import Settings
 from pipelines.steps import chargers, check, conform, decide, history, learn, publish
 from pipelines.steps.forget import finish_forgetting
 from pipelines.steps.versions import code_version, inputs_version
+from warehouse.packs import compact
 from warehouse.store import Warehouse, open_warehouse
 
 if TYPE_CHECKING:
@@ -75,7 +76,10 @@ class Night:
 
 
 def step_history(night: Night) -> None:
-    """Sessions, duty and capacity readings of the vehicles whose logs changed."""
+    """Sessions, duty and capacity readings of the vehicles whose logs changed; small raw parts are joined first."""
+    packed = compact(night.wh)
+    if packed.packs:
+        night.tell("parts", f"{packed.files} small files of raw parts joined into {packed.packs}.")
     done = history.build_history(night.wh, night.settings)
     fitted = chargers.build_chargers(night.wh, night.settings)
     night.tell("history", f"{done.sentence} {fitted} chargers measured.")

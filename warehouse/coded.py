@@ -24,16 +24,19 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
 
-TEXTS = tuple(name for name, dtype in RAW_SCHEMAS["samples"].items() if dtype == pl.String())
+# Column of a pack (`warehouse.packs`) that says which part a row is of.
+PART = "part_id"
+TEXTS = (*(name for name, dtype in RAW_SCHEMAS["samples"].items() if dtype == pl.String()), PART)
 # Rows of other vehicles that a reader of one vehicle may have to pass over are few: groups end with a vehicle.
 GROUP_ROWS, LEAST_GROUP_ROWS = 131_072, 16_384
 # Smaller frames are not worth the compiled code's loading.
 COMPILED_FROM_ROWS = 50_000
 _MAX_PAIRS = 1 << 24
+ZSTD_LEVEL = 1
 # The same rows give the same bytes.
 _WRITTEN: dict[str, Any] = {
     "compression": "zstd",
-    "compression_level": 1,
+    "compression_level": ZSTD_LEVEL,
     "store_schema": False,
     "column_encoding": {"time_utc": "DELTA_BINARY_PACKED", "line": "DELTA_BINARY_PACKED"},
 }

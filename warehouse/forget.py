@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import polars as pl
 
+from warehouse.coded import PART
 from warehouse.door import FORGOTTEN
 from warehouse.keys import MASK, hash_id, tombstone
 from warehouse.parts import RAW_FOLDER, sweep, write_part
@@ -124,36 +125,49 @@ def _tables(wh: Warehouse) -> list[str]:
 def _parts(wh: Warehouse, vehicle_id: str) -> tuple[int, int]:
     """Write the raw parts that hold the vehicle anew without it; returns parts and records that went."""
     found = wh.rows(
-        "SELECT p.part_id, p.kind, p.part_path, p.sha256 FROM meta_part p WHERE p.kind = 'fleet' OR p.part_id IN"
-        " (SELECT part_id FROM meta_part_vehicle WHERE vehicle_id = ?) ORDER BY 1",
+        "SELECT DISTINCT p.kind, p.part_path FROM meta_part p WHERE p.kind = 'fleet' OR p.part_id IN"
+        " (SELECT part_id FROM meta_part_vehicle WHERE vehicle_id = ?) ORDER BY 1, 2",
         [vehicle_id],
     )
     parts = records = 0
-    for part_id, kind, part_path, sha256 in found:
+    for kind, part_path in found:
         frame = pl.read_parquet(wh.home / part_path)
         gone = frame.filter(pl.col("vehicle_id") == vehicle_id)
         if gone.height == 0:
             continue
         rest = frame.filter(pl.col("vehicle_id").ne_missing(vehicle_id))
-        lines = gone["line"].n_unique()
         renewed = re.sub(r"(~\d+)?\.parquet$", "", part_path.rsplit("/", 1)[1]) + f"~{_next(part_path)}"
-        path = write_part(wh, kind, renewed, rest) if rest.height else None
+        path = write_part(wh, kind, renewed, rest) if rest.height else part_path
         with wh.transaction():
-            wh.con.execute("DELETE FROM meta_part_vehicle WHERE part_id = ? AND vehicle_id = ?", [part_id, vehicle_id])
-            if path is None:
-                wh.con.execute("DELETE FROM meta_part WHERE part_id = ?", [part_id])
-            else:
-                _renew(wh, part_id, kind, path, rest)
+            there = wh.rows("SELECT part_id, sha256 FROM meta_part WHERE kind = ? AND part_path = ?", [kind, part_path])
             wh.con.execute(
-                "UPDATE meta_file SET rows_forgotten = rows_forgotten + ?, rows_parts = rows_parts - ?"
-                " WHERE sha256 = ? AND starts_with(?, format || '-')",
-                [lines, gone.height, sha256, part_id],
+                "UPDATE meta_part SET part_path = ? WHERE kind = ? AND part_path = ?", [path, kind, part_path]
             )
-            # What the vehicle's lines looked like where they could not be read: nobody can tell whose they were.
-            wh.con.execute("UPDATE raw_reject SET raw_text = ? WHERE sha256 = ? AND vehicle_id IS NULL", [MASK, sha256])
-        parts, records = parts + 1, records + lines
+            for part_id, sha256 in there:
+                lost, kept = (f.filter(pl.col(PART) == part_id) if PART in f.columns else f for f in (gone, rest))
+                if lost.height:
+                    _lose(wh, vehicle_id, kind, part_id, sha256, lost, kept)
+                    parts, records = parts + 1, records + lost["line"].n_unique()
     sweep(wh)
     return parts, records
+
+
+def _lose(
+    wh: Warehouse, vehicle_id: str, kind: str, part_id: str, sha256: str, lost: pl.DataFrame, kept: pl.DataFrame
+) -> None:
+    """Ledger of a part that a vehicle's rows left."""
+    wh.con.execute("DELETE FROM meta_part_vehicle WHERE part_id = ? AND vehicle_id = ?", [part_id, vehicle_id])
+    if kept.height == 0:
+        wh.con.execute("DELETE FROM meta_part WHERE part_id = ?", [part_id])
+    else:
+        _renew(wh, part_id, kind, kept)
+    wh.con.execute(
+        "UPDATE meta_file SET rows_forgotten = rows_forgotten + ?, rows_parts = rows_parts - ?"
+        " WHERE sha256 = ? AND starts_with(?, format || '-')",
+        [lost["line"].n_unique(), lost.height, sha256, part_id],
+    )
+    # What the vehicle's lines looked like where they could not be read: nobody can tell whose they were.
+    wh.con.execute("UPDATE raw_reject SET raw_text = ? WHERE sha256 = ? AND vehicle_id IS NULL", [MASK, sha256])
 
 
 def _next(part_path: str) -> int:
@@ -161,8 +175,8 @@ def _next(part_path: str) -> int:
     return 1 + (int(found.group(1)) if found else 0)
 
 
-def _renew(wh: Warehouse, part_id: str, kind: str, path: str, rest: pl.DataFrame) -> None:
-    wh.con.execute("UPDATE meta_part SET part_path = ?, rows = ? WHERE part_id = ?", [path, rest.height, part_id])
+def _renew(wh: Warehouse, part_id: str, kind: str, rest: pl.DataFrame) -> None:
+    wh.con.execute("UPDATE meta_part SET rows = ? WHERE part_id = ?", [rest.height, part_id])
     if kind != "fleet":
         start = KIND_RULES[kind].time
         latest = pl.max_horizontal("start_utc", "end_utc") if kind == "sessions" else pl.col(start)

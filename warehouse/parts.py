@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from warehouse.coded import GROUP_ROWS, numbered, write_samples
+from warehouse.coded import GROUP_ROWS, ZSTD_LEVEL, numbered, write_samples
 from warehouse.raw import KIND_RULES
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 RAW_FOLDER = "raw"
 # Fixed, so that the same rows give the same bytes.
-_PARQUET = {"compression": "zstd", "compression_level": 1, "statistics": True, "row_group_size": GROUP_ROWS}
+_PARQUET = {"compression": "zstd", "compression_level": ZSTD_LEVEL, "statistics": True, "row_group_size": GROUP_ROWS}
 
 
 def write_part(wh: Warehouse, kind: str, part_id: str, rows: pl.DataFrame) -> str:

@@ -125,15 +125,6 @@ def scan_part(path: Path, kind: str) -> pl.LazyFrame:
     return frame.with_columns(new).select(schema.keys())
 
 
-def scan_names(path: Path, kind: str, names: list[str]) -> pl.LazyFrame:
-    """Rows of a vehicle in a part under any of its names (`Warehouse.names_of`), all under the first.
-
-    Parts are sorted by vehicle: row groups that hold only others are passed over unread.
-    """
-    mine = pl.any_horizontal(pl.col("vehicle_id") == name for name in names)
-    return scan_part(path, kind).filter(mine).with_columns(pl.lit(names[0]).alias("vehicle_id"))
-
-
 def series_rows(kind: str, raw: pl.DataFrame) -> pl.DataFrame:
     """Rows of a home, price or air part as the core table holds them."""
     return raw.drop("line")

@@ -164,21 +164,20 @@ class Warehouse:
 
     # ------------------------------------------------------------------ raw parts
     def parts(self, kind: str, vehicle_id: str | None = None) -> list[Path]:
-        """Immutable raw parts of a kind (of one vehicle), in the order they were taken in.
+        """Files of the raw parts of a kind (of one vehicle), in the order they were taken in.
 
         Raises
         ------
         WarehouseError
             A part of the ledger is gone from the disk.
         """
-        if vehicle_id is None:
-            found = self.rows("SELECT part_path FROM meta_part WHERE kind = ? ORDER BY rowid", [kind])
-        else:
-            found = self.rows(
-                "SELECT DISTINCT p.part_path, p.rowid FROM meta_part p JOIN meta_part_vehicle v USING (part_id, kind)"
-                " WHERE p.kind = ? AND v.vehicle_id IN (SELECT unnest(?)) ORDER BY p.rowid",
-                [kind, self.names_of(vehicle_id)],
-            )
+        asked, given = "FROM meta_part p WHERE p.kind = ?", list[Any]([kind])
+        if vehicle_id is not None:
+            asked = "FROM meta_part p JOIN meta_part_vehicle v USING (part_id, kind) WHERE p.kind = ?"
+            asked += " AND v.vehicle_id IN (SELECT unnest(?))"
+            given.append(self.names_of(vehicle_id))
+        # A file may hold several parts (`warehouse.packs`).
+        found = self.rows(f"SELECT p.part_path, min(p.rowid) {asked} GROUP BY 1 ORDER BY 2", given)
         paths = [self.home / row[0] for row in found]
         for path in paths:
             if not path.exists():
@@ -221,41 +220,20 @@ class Warehouse:
 
     def samples(self, vehicle_id: str) -> pl.DataFrame:
         """Accepted samples of a vehicle in time order, one a time and logger (columns as in raw parts; maybe empty)."""
-        from warehouse.raw import RAW_SCHEMAS, scan_names  # raw knows the store only as a type
+        return self.samples_and_late(vehicle_id)[0]
 
-        paths, names = self.parts("samples", vehicle_id), self.names_of(vehicle_id)
-        if not paths:
-            return pl.DataFrame(schema=RAW_SCHEMAS["samples"])
-        frame = pl.concat([scan_names(p, "samples", names).collect() for p in paths])
-        if (frame["time_utc"].diff().drop_nulls() > timedelta(0)).all():
-            return frame
-        frame = frame.sort("time_utc", "logger", maintain_order=True)
-        return frame.unique(subset=["time_utc", "logger"], keep="first", maintain_order=True)
+    def samples_and_late(self, vehicle_id: str) -> tuple[pl.DataFrame, pl.Series]:
+        """As `samples`, and the times of those that stand in their file behind one of a later time, sorted."""
+        from warehouse.lifelog import late_times, rows_of, samples_of
 
-    def late_times(self, vehicle_id: str) -> pl.Series:
-        """Times of samples that stand in their file behind one of a later time (backfilled, bursts), sorted."""
-        from warehouse.raw import scan_names
-
-        names, late = self.names_of(vehicle_id), list[pl.Series]()
-        for path in self.parts("samples", vehicle_id):
-            rows = scan_names(path, "samples", names).select("time_utc", "line").collect()
-            rows = rows.sort("time_utc", maintain_order=True)
-            late.append(rows["time_utc"].filter(rows["line"] > rows["line"].reverse().cum_min().reverse()))
-        return pl.concat(late).sort() if late else pl.Series("time_utc", [], dtype=pl.Datetime("us"))
+        rows = rows_of(self, vehicle_id, "samples")
+        return samples_of(rows), late_times(rows)
 
     def sessions(self, vehicle_id: str) -> pl.DataFrame:
         """Logged sessions of a vehicle by start and kind; a session logged open and later closed appears closed."""
-        from warehouse.raw import RAW_SCHEMAS, scan_names
+        from warehouse.lifelog import rows_of, sessions_of
 
-        paths, names = self.parts("sessions", vehicle_id), self.names_of(vehicle_id)
-        if not paths:
-            return pl.DataFrame(schema=RAW_SCHEMAS["sessions"])
-        frame = pl.concat([scan_names(p, "sessions", names).collect() for p in paths]).with_columns(
-            pl.col("end_utc").is_null().alias("_open")
-        )
-        frame = frame.sort("start_utc", "kind", "session_ref", "logger", "_open", maintain_order=True)
-        key = ["start_utc", "kind", "session_ref", "logger"]
-        return frame.unique(subset=key, keep="first", maintain_order=True).drop("_open")
+        return sessions_of(rows_of(self, vehicle_id, "sessions"))
 
     def pin_as_of(self, day: date | None) -> None:
         """Look at the data as of this day (``nightly --as-of``); None goes back to the data's own last day."""

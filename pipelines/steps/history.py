@@ -222,7 +222,7 @@ def logged_of(frame: pl.DataFrame) -> list[RawSession]:
 
 def _job(inputs: _Inputs, vehicle: Vehicle, version: str) -> _Job:
     wh, settings = inputs.wh, inputs.settings
-    samples, logged = wh.samples(vehicle.vehicle_id), wh.sessions(vehicle.vehicle_id)
+    (samples, late), logged = wh.samples_and_late(vehicle.vehicle_id), wh.sessions(vehicle.vehicle_id)
     if inputs.end is not None:
         end = pl.lit(inputs.end).cast(pl.Datetime("us"))
         samples, logged = samples.filter(pl.col("time_utc") <= end), logged.filter(pl.col("start_utc") < end)
@@ -242,7 +242,7 @@ def _job(inputs: _Inputs, vehicle: Vehicle, version: str) -> _Job:
         typical_year=bool(air.height and air.get_column("typical_year")[0]),
         known_km=inputs.km.get(vehicle.vehicle_id, []),
         flags=wh.part_flags(vehicle.vehicle_id),
-        logged_findings=logged_findings(samples, logged, wh.late_times(vehicle.vehicle_id)),
+        logged_findings=logged_findings(samples, logged, late),
         source=" + ".join(wh.formats_of(vehicle.vehicle_id)),
         version=version,
     )

@@ -1,0 +1,74 @@
+"""All raw rows of one vehicle, whatever parts they lie in: one pass over the files that hold it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from warehouse.coded import PART
+from warehouse.raw import RAW_SCHEMAS
+
+if TYPE_CHECKING:
+    from warehouse.store import Warehouse
+
+# A file without `PART` is one part.
+_FILE = "_file"
+
+
+def rows_of(wh: Warehouse, vehicle_id: str, kind: str) -> pl.DataFrame:
+    """Rows of a vehicle under any of its names, all under its own, in the order of the parts; with `PART`.
+
+    Files are sorted by vehicle: row groups that hold only others are passed over unread. Columns that a file was
+    written without (an earlier release) are empty, the logger a car.
+    """
+    names, schema = wh.names_of(vehicle_id), {**RAW_SCHEMAS[kind], PART: pl.String()}
+    paths = wh.parts(kind, vehicle_id)
+    if not paths:
+        return pl.DataFrame(schema=schema)
+    frame = pl.scan_parquet(
+        paths, schema=schema, missing_columns="insert", extra_columns="ignore", glob=False, include_file_paths=_FILE
+    )
+    # Comparisons are pushed down to row groups, membership is not.
+    mine = pl.any_horizontal(pl.col("vehicle_id") == name for name in names)
+    car, part = pl.col("logger").fill_null("car"), pl.coalesce(PART, _FILE).alias(PART)
+    rows = frame.filter(mine).with_columns(pl.lit(vehicle_id).alias("vehicle_id"), car, part)
+    out = rows.select(schema.keys()).collect()
+    if len(names) == 1:
+        return out
+    order: dict[str, int] = {}
+    asked = "SELECT part_id, part_path FROM meta_part WHERE kind = ? ORDER BY rowid"
+    for number, (part_id, part_path) in enumerate(wh.rows(asked, [kind])):
+        order |= {part_id: number, str(wh.home / part_path): number}
+    place = out[PART].replace_strict(order, return_dtype=pl.Int64).alias("_place")
+    return out.with_columns(place).sort("_place", maintain_order=True).drop("_place")
+
+
+def samples_of(rows: pl.DataFrame) -> pl.DataFrame:
+    """Samples in time order, one a time and logger: the first part's, in the order of the parts."""
+    if (rows["time_utc"].diff().drop_nulls() > timedelta(0)).all():
+        return rows.drop(PART)
+    frame = rows.sort("time_utc", "logger", maintain_order=True)
+    return frame.unique(subset=["time_utc", "logger"], keep="first", maintain_order=True).drop(PART)
+
+
+def late_times(rows: pl.DataFrame) -> pl.Series:
+    """Times of samples that stand in their file behind one of a later time (backfilled, bursts), sorted."""
+    part = rows[PART].rle_id()
+    behind = (rows["line"].diff() < 0) & (part.diff() == 0)
+    earlier = (rows["time_utc"].diff() < timedelta(0)) & (part.diff() == 0)
+    one_run = rows[PART].n_unique() == part.n_unique()
+    if one_run and not behind.any() and not earlier.any():
+        return pl.Series("time_utc", [], dtype=pl.Datetime("us"))
+    rows = rows.select(PART, "time_utc", "line").sort(PART, "time_utc", maintain_order=True)
+    least = pl.col("line").reverse().cum_min().reverse().over(PART)
+    return rows.filter(pl.col("line") > least)["time_utc"].sort()
+
+
+def sessions_of(rows: pl.DataFrame) -> pl.DataFrame:
+    """Logged sessions by start and kind; a session logged open and later closed appears closed."""
+    key = ["start_utc", "kind", "session_ref", "logger"]
+    frame = rows.drop(PART).with_columns(pl.col("end_utc").is_null().alias("_open"))
+    frame = frame.sort(*key, "_open", maintain_order=True)
+    return frame.unique(subset=key, keep="first", maintain_order=True).drop("_open")
