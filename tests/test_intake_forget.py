@@ -137,3 +137,19 @@ def test_a_night_finishes_what_a_killed_run_left(home: Settings, monkeypatch: py
         assert night.wh.rows("SELECT state FROM meta_forgotten") == [("done",)]
         assert night.wh.vehicles_with("samples") == [hash_id(home.home, "CAR2")]
     assert forgetting.search(home.home, one)[2] == []
+
+
+def test_ledgers_of_older_releases_lose_the_ends_of_vins_at_the_next_night(home: Settings) -> None:
+    with open_warehouse(home.home) as wh:
+        wh.con.execute("UPDATE meta_file SET path = 'Log_U0012345_ab.csv' WHERE kind = 'samples'")
+        wh.con.execute("UPDATE raw_reject SET path = 'Log_U0012345_ab.csv', detail = 'Log_012345_x.csv: no'")
+        wh.con.execute("DELETE FROM meta_state WHERE subject = 'names'")
+    with opened_night(home, None, lambda _: None) as night:
+        assert night.wh.rows("SELECT path FROM meta_file WHERE kind = 'samples'") == [("Log_***_ab.csv",)]
+        assert night.wh.rows("SELECT DISTINCT path, detail FROM raw_reject") == [
+            ("Log_***_ab.csv", "Log_***_x.csv: no")
+        ]
+        before = night.wh.rows("SELECT * FROM meta_state ORDER BY ALL")
+    assert not [p for p in home.home.rglob("*") if p.is_file() and b"0012345" in p.read_bytes()]
+    with opened_night(home, None, lambda _: None) as night:
+        assert night.wh.rows("SELECT * FROM meta_state ORDER BY ALL") == before

@@ -17,12 +17,14 @@ import polars as pl
 
 from warehouse.coded import PART
 from warehouse.door import FORGOTTEN
+from warehouse.forget_copies import is_id, mask_texts, needles, pattern
 from warehouse.keys import MASK, hash_id, tombstone
 from warehouse.parts import RAW_FOLDER, sweep, write_part
 from warehouse.raw import KIND_RULES
 from warehouse.store import DATABASE, Warehouse, WarehouseError, locked
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 BEGUN, DONE = "begun", "done"
@@ -32,7 +34,7 @@ _KEPT_TABLES = ("meta_forgotten", "meta_migration", "meta_file", "raw_reject", "
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What went: rows by table, parts written anew, records of files; and what a search of the home still found."""
+    """What went: rows by table, parts written anew, records of files; copies of logs changed; what a search read."""
 
     vehicle_id: str
     rows: dict[str, int]
@@ -40,12 +42,12 @@ class Forgotten:
     records: int
     files_searched: int = 0
     tables_searched: int = 0
-    found: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
 
 
 def vehicle_of(wh: Warehouse, name: str) -> str:
     """Id of a vehicle given by its id, by its name as in the logs, or by an alias (its charger's name)."""
-    given = name if re.fullmatch(r"v[0-9a-f]{12}", name) else hash_id(wh.home, name)
+    given = name if is_id(name) else hash_id(wh.home, name)
     return wh.scalar("SELECT min(vehicle_id) FROM core_alias WHERE alias_id = ?", [given]) or given
 
 
@@ -58,10 +60,14 @@ def is_known(wh: Warehouse, vehicle_id: str) -> bool:
     return bool(wh.scalar(f"SELECT sum(n) FROM ({asked})", [vehicle_id] * len(_tables(wh))))  # noqa: S608 - our tables
 
 
-def erase(wh: Warehouse, vehicle_id: str) -> Forgotten:
-    """Erase a vehicle and its aliases from raw parts and tables. `rewrite` and `search` have to follow."""
+def erase(wh: Warehouse, vehicle_id: str, known_as: Iterable[str] = ()) -> Forgotten:
+    """Erase a vehicle and its aliases from raw parts and tables, ids and names from the ledger's texts.
+
+    `warehouse.forget_copies.erase_copies`, `rewrite` and `search` have to follow.
+    """
     names = wh.names_of(vehicle_id)
     with wh.transaction():
+        mask_texts(wh, needles(names, known_as))
         # All marks before anything goes: a run that is killed knows the aliases no more.
         for mark in [tombstone(wh.home, name) for name in names]:
             wh.con.execute("DELETE FROM meta_forgotten WHERE tombstone = ?", [mark])
@@ -97,17 +103,22 @@ def _erase(wh: Warehouse, vehicle_id: str) -> Forgotten:
     return Forgotten(vehicle_id, rows, parts, records)
 
 
+def begun(wh: Warehouse) -> set[str]:
+    """Marks of vehicles that a killed run began to forget."""
+    return {row[0] for row in wh.rows("SELECT tombstone FROM meta_forgotten WHERE state = ?", [BEGUN])}
+
+
 def unfinished(wh: Warehouse) -> bool:
     """Whether a vehicle was begun to be forgotten by a run that was killed."""
-    return bool(wh.scalar("SELECT count(*) FROM meta_forgotten WHERE state = ?", [BEGUN]))
+    return bool(begun(wh))
 
 
 def resume(wh: Warehouse) -> list[str]:
     """Erase what a killed run left of vehicles that were to be forgotten; returns their ids."""
-    begun = {row[0] for row in wh.rows("SELECT tombstone FROM meta_forgotten WHERE state = ?", [BEGUN])}
+    marks = begun(wh)
     asked = " UNION ".join(f"SELECT vehicle_id FROM {table}" for table in _tables(wh))  # noqa: S608 - our tables
     ids = [row[0] for row in wh.rows(f"SELECT vehicle_id FROM ({asked}) WHERE vehicle_id IS NOT NULL ORDER BY 1")]  # noqa: S608
-    left = [vehicle_id for vehicle_id in ids if tombstone(wh.home, vehicle_id) in begun]
+    left = [vehicle_id for vehicle_id in ids if tombstone(wh.home, vehicle_id) in marks]
     for vehicle_id in left:
         erase(wh, vehicle_id)
     return left
@@ -225,59 +236,68 @@ def rewrite(home: Path) -> None:
             ) from None
 
 
-def search(home: Path, vehicle_id: str) -> tuple[int, int, list[str]]:
-    """Look for an id in the bytes of all files of a home, in all its databases and in all raw parts.
+def search(home: Path, *texts: str) -> tuple[int, int, list[str]]:
+    """Look for ids and names in the bytes of all files of a home, in all its databases and in all raw parts.
 
     Returns
     -------
     tuple
-        Files read, tables searched, and where it was found (nothing, when it was forgotten).
+        Files read, tables searched, and where one was found (nothing, when the vehicle was forgotten).
     """
-    needle = vehicle_id.encode()
+    wanted, longest = pattern(texts), max(len(text.encode()) for text in texts)
     files = tables = 0
     found: list[str] = []
     for path in sorted(p for p in home.rglob("*") if p.is_file() and not p.is_symlink()):
         files += 1
         name = path.relative_to(home).as_posix()
-        if needle in path.name.encode() or _holds(path, needle):
+        if wanted.search(path.name.encode()) or _holds(path, wanted, longest):
             found.append(name)
         if path.suffix == ".parquet" and path.is_relative_to(home / RAW_FOLDER):
-            frame = pl.scan_parquet(path)
             tables += 1
-            if "vehicle_id" in frame.collect_schema().names():
-                rows = frame.filter(pl.col("vehicle_id") == vehicle_id).select(pl.len()).collect().item()
-                found += [f"{name}: {rows} rows"] if rows else []
+            rows = _rows_with(path, wanted)
+            found += [f"{name}: {rows} rows"] if rows else []
         if path.suffix == ".duckdb":
-            searched, hits = _search_database(path, vehicle_id)
+            searched, hits = _search_database(path, wanted)
             tables += searched
             found += [f"{name}: table {table}" for table in hits]
     return files, tables, found
 
 
-def _holds(path: Path, needle: bytes) -> bool:
+def _holds(path: Path, wanted: re.Pattern[bytes], longest: int) -> bool:
     before = b""
     with path.open("rb") as file:
+        first = True
         while block := file.read(_BLOCK):
-            if needle in before + block:
-                return True
-            before = block[-len(needle) :]
+            text = before + block
+            last = len(block) < _BLOCK
+            for hit in wanted.finditer(text):  # whole, with its neighbours, in this block or the next
+                if (hit.start() > 0 or first) and (hit.end() < len(text) or last):
+                    return True
+            before, first = text[-longest - 1 :], False
     return False
 
 
-def _search_database(path: Path, vehicle_id: str) -> tuple[int, list[str]]:
+def _rows_with(path: Path, wanted: re.Pattern[bytes]) -> int:
+    frame = pl.read_parquet(path)
+    hits = pl.Series([False]).new_from_index(0, frame.height)
+    for series in frame.select(pl.col(pl.String)).iter_columns():
+        texts = [text for text in series.unique().drop_nulls().to_list() if wanted.search(text.encode())]
+        hits = hits | series.is_in(texts).fill_null(value=False) if texts else hits
+    return int(hits.sum())
+
+
+def _search_database(path: Path, wanted: re.Pattern[bytes]) -> tuple[int, list[str]]:
     with duckdb.connect(str(path), read_only=True) as con:
         columns = con.execute(
-            "SELECT table_name, list(column_name) FROM duckdb_columns() WHERE NOT internal AND data_type IN"
-            " ('VARCHAR', 'VARCHAR[]') GROUP BY table_name ORDER BY table_name"
+            "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal AND data_type IN"
+            " ('VARCHAR', 'VARCHAR[]') ORDER BY table_name, column_name"
         ).fetchall()
-        hits: list[str] = []
-        for table, names in columns:
-            where = " OR ".join(f'contains(CAST("{n}" AS VARCHAR), ?)' for n in names)
-            sql = f'SELECT count(*) FROM "{table}" WHERE {where}'  # noqa: S608 - names of the catalogue
-            row = con.execute(sql, [vehicle_id] * len(names)).fetchone()
-            if row is not None and row[0]:
-                hits.append(table)
-    return len(columns), hits
+        hits: set[str] = set()
+        for table, name in columns:
+            sql = f'SELECT DISTINCT CAST("{name}" AS VARCHAR) FROM "{table}"'  # noqa: S608 - names of the catalogue
+            if any(text and wanted.search(text.encode()) for (text,) in con.execute(sql).fetchall()):
+                hits.add(table)
+    return len({table for table, _ in columns}), sorted(hits)
 
 
 def _quoted(path: Path) -> str:

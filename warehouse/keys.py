@@ -25,6 +25,12 @@ DEMO_FILE = "demo.json"
 KEY_BYTES = 32
 # 17 characters without I, O and Q, with at least one digit: a vehicle identification number (ISO 3779).
 _VIN = re.compile(r"(?<![A-Za-z0-9])(?=[A-HJ-NPR-Za-hj-npr-z]*[0-9])[A-HJ-NPR-Za-hj-npr-z0-9]{17}(?![A-Za-z0-9])")
+# The last seven or eight characters of one: a letter and perhaps another sign, then the serial number. Leaf Spy names
+# its files by them ("Log_U0012345_ab.csv", "Log_012345_ab.csv").
+_VIN_END = re.compile(
+    r"(?<![A-Za-z0-9])(?:(?:[A-HJ-NPR-Z][A-HJ-NPR-Z0-9]?|[0-9][A-HJ-NPR-Z])[0-9]{6}|(?<=log_)[0-9]{6,8})(?![A-Za-z0-9])",
+    re.IGNORECASE,
+)
 _EMAIL = re.compile(r"[^\s@,;:'\"<>()|]+@[^\s@,;:'\"<>()|]+\.[^\W\d_]{2,}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")
 MASK = "***"
@@ -101,15 +107,26 @@ def mask_vins(text: str) -> str:
     return _VIN.sub(MASK, text)
 
 
+def mask_vin_ends(text: str) -> str:
+    """Text with everything that looks like the end of a VIN replaced (a date of six or eight digits stays).
+
+    Examples
+    --------
+    >>> mask_vin_ends("Log_U0012345_ab.csv"), mask_vin_ends("may_20240501.csv")
+    ('Log_***_ab.csv', 'may_20240501.csv')
+    """
+    return _VIN_END.sub(MASK, text)
+
+
 def clean_text(text: str) -> str:
-    """Text fit for the ledger: no control characters, nothing like a VIN or an e-mail address.
+    """Text fit for the ledger: no control characters, nothing like a VIN, the end of one, or an e-mail address.
 
     Examples
     --------
     >>> clean_text("WBY1Z21040V307900 of jane.doe@example.org\\x1b[2J")
     '*** of *** [2J'
     """
-    return mask_vins(_EMAIL.sub(MASK, _CONTROL.sub(" ", text)))
+    return mask_vin_ends(mask_vins(_EMAIL.sub(MASK, _CONTROL.sub(" ", text))))
 
 
 def write_demo_marker(home: Path, seed: int, sha256s: Iterable[str]) -> None:
