@@ -1,6 +1,7 @@
 """Counters of meters and what the BMS says of its own health: resets, drop-outs, per-session counters, jumps.
 
-Seen in the field: evcc-io/evcc#4997 (charged energy resets), lbbrhzn/ocpp#374 (registers drop out),
+Seen in the field: evcc-io/evcc#4997 (charged energy resets), lbbrhzn/ocpp#374 (registers drop out), lbbrhzn/ocpp#1707
+(a register that stands still until the charge has ended),
 JoaoPedroBelo/bmw-wallbox-ha#10 (per session against lifetime), flobz/psa_car_controller#854 (state of health jumps).
 """
 
@@ -10,13 +11,65 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.domain import BoolArray, FloatArray, IntArray
-from models.sessions import US_PER_HOUR, Finding, Rules, Samples, finding
+from models.domain import BoolArray, FloatArray, IntArray, Pack, Use
+from models.sessions import US_PER_HOUR, Finding, Rules, Samples, finding, runs_of
 
+# Power of the meter up to which the charger stands by. [kW]
+METER_REST_KW = 0.05
 _BACK_WITHIN = 48 * US_PER_HOUR
 # Most resets lie at the beginnings of sessions: the counter is one of the session.
 _PER_SESSION_SHARE = 0.8
 _PER_SESSION_LEAST = 3
+
+
+def drop_stuck_registers(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list[Finding]]:
+    """Registers that stand still while energy flows through the meter become unknown, their first value apart.
+
+    What flowed is the meter's power; where there is none that of the battery in a named session (drives apart), or
+    what the state of charge says. The register's own step is no standstill. What it shows when it moves again counts.
+
+    Returns
+    -------
+    Samples, list of Finding
+        ``stuck_register``.
+    """
+    flows = _through_meter(samples, pack, rule)
+    hits = np.zeros(samples.size, dtype=bool)
+    mended: dict[str, FloatArray] = {}
+    for name, flow in zip(Samples.REGISTERS, flows, strict=True):
+        value = getattr(samples, name)
+        known = np.flatnonzero(np.isfinite(value))
+        if known.shape[0] < 2:
+            continue
+        v, total = value[known], flow[known]
+        rises = np.diff(v)
+        step = float(min(rises[rises > 1e-6].min(initial=1.0), 1.0))
+        run = runs_of(v, samples.ref[known])
+        first = np.flatnonzero(np.concatenate(([True], run[1:] != run[:-1])))
+        end = np.concatenate((first[1:] - 1, [known.shape[0] - 1]))
+        least = max(rule("defects", "stuck_register_kwh"), 1.5 * step)
+        stuck = (end - first + 1 >= rule("defects", "stuck_samples")) & (total[end] - total[first] > least)
+        hit = np.zeros(samples.size, dtype=bool)
+        hit[known[stuck[run] & (np.arange(known.shape[0]) > first[run])]] = True
+        if hit.any():
+            mended[name] = np.where(hit, np.nan, value)
+            hits |= hit
+    return (replace(samples, **mended) if mended else samples), finding("stuck_register", samples, hits)
+
+
+def _through_meter(samples: Samples, pack: Pack, rule: Rules) -> tuple[FloatArray, FloatArray]:
+    """Energy into and out of the car through the charger's meter up to each sample, shape (n,) each. [kWh]"""
+    hours = np.diff(samples.time_us) / US_PER_HOUR
+    plugged = (samples.ref >= 0) & (samples.state != Use.DRIVE)
+    battery_kw = np.where(plugged, samples.voltage_v * samples.current_a / 1000.0, np.nan)
+    power = np.where(np.isfinite(samples.power_kw), samples.power_kw, battery_kw)
+    power = np.where(np.abs(power) > METER_REST_KW, power, np.where(np.isfinite(power), 0.0, np.nan))
+    by_power = np.where(hours <= rule("cut", "gap_active_minutes") / 60.0, 0.5 * (power[1:] + power[:-1]) * hours, 0.0)
+    by_soc = np.where(plugged[1:] & plugged[:-1], np.diff(samples.soc_frac) * pack.usable_kwh, 0.0)
+    moved = np.where(np.isfinite(by_power), by_power, np.nan_to_num(by_soc))
+    zero = np.zeros(min(samples.size, 1))
+    into, out = np.cumsum(np.maximum(moved, 0.0)), np.cumsum(np.maximum(-moved, 0.0))
+    return np.concatenate((zero, into)), np.concatenate((zero, out))
 
 
 def mend_registers(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.clock import mend_clock
-from models.counters import drop_soh_jumps, mend_registers
+from models.counters import drop_soh_jumps, drop_stuck_registers, mend_registers
 from models.domain import BoolArray, FloatArray, IntArray, Pack, Use
 from models.loggers import merge_loggers
 from models.sessions import EXAMPLES, US_PER_HOUR, Finding, Rules, Samples, finding, runs_of, stamp
@@ -160,7 +160,7 @@ def mend_odometer(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]
 
 
 def clean(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list[Finding]]:
-    """All rules in order: two loggers, duplicates, impossible values, clocks, spikes, stuck values, counters, signs.
+    """All rules in order: two loggers, duplicates, impossible values, clocks, spikes, stuck values, signs, counters.
 
     Returns
     -------
@@ -179,9 +179,10 @@ def clean(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list[Find
         lambda s: drop_spikes(s, rule),
         lambda s: drop_stuck(s, pack, rule),
         lambda s: mend_odometer(s, rule),
-        lambda s: mend_registers(s, rule),
         lambda s: drop_soh_jumps(s, rule),
         lambda s: mend_signs(s, pack, rule),
+        lambda s: drop_stuck_registers(s, pack, rule),
+        lambda s: mend_registers(s, rule),
     ):
         samples, more = step(samples)
         found += more

@@ -17,6 +17,7 @@ from models.reconcile import interp_known, match_logged, sessions_of_samples
 from models.resistance import ResistanceReading, resistance_readings
 from models.rested import CellCurve
 from models.sessions import (
+    EXAMPLES,
     US_PER_HOUR,
     Finding,
     RawSession,
@@ -177,6 +178,10 @@ def _from_samples(
         samples = replace(samples, soc_frac=counted_soc(samples, runs, pack, rule))
         found = [*found, Finding("soc_inferred", samples.size, stamp(int(time[0])))]
     sessions = sessions_of_samples(samples, runs, integral, pack, rule, consumption_wh_per_km, dated)
+    differ = [s for s in sessions if "energy_disagrees" in s.flags]
+    if differ:
+        examples = tuple(stamp(s.start_us) for s in differ[:EXAMPLES])
+        found = [*found, Finding("energy_disagrees", len(differ), examples[0], len(differ), examples)]
     sessions = _marked(sessions, samples.time_us[from_meter])
     sessions, unmatched, more = match_logged(sessions, logged, samples, rule)
     sessions = _with_unmatched(sessions, unmatched, samples, pack, rule)

@@ -11,11 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from models.counters import METER_REST_KW
 from models.domain import BoolArray, FloatArray, IntArray, Pack
 from models.sessions import EXAMPLES, US_PER_DAY, US_PER_S, Finding, RawSession, Rules, Samples, finding, stamp
-
-# Power of the meter up to which the charger stands by; as in `models.sessions.typed_states`. [kW]
-METER_REST_KW = 0.05
 
 
 def merge_loggers(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from models.counters import register_kwh
 from models.domain import BoolArray, FloatArray, IntArray, Pack, Use
 from models.integral import IN, OUT, Integral
 from models.sessions import KINDS, US_PER_HOUR, Finding, RawSession, Rules, Runs, Samples, Session, stamp
@@ -52,14 +53,15 @@ def sessions_of_samples(
     km0, km1 = (interp_known(t, samples.time_us, samples.odometer_km) for t in (start, end))
     temp = _means(samples.battery_temp_c[index], runs.first, runs.last)
     metered = np.isfinite(samples.power_kw[index])
-    has_meter = np.array([bool(metered[a : b + 1].any()) for a, b in zip(runs.first, runs.last, strict=True)])
+    has_power = np.array([bool(metered[a : b + 1].any()) for a, b in zip(runs.first, runs.last, strict=True)])
+    meter_kwh, has_meter, differs = _meter_energies(samples, runs, integral, has_power)
     plugged, away, guessed = _plugged(samples, runs, integral, has_meter, rule)
     out: list[Session] = []
     for k in range(r):
         use = Use(int(runs.use[k]))
         flags: list[str] = []
         distance = 0.0
-        ah, kwh, meter = integral.run_ah[k], integral.run_kwh[k], integral.run_meter_kwh[k]
+        ah, kwh, meter = integral.run_ah[k], integral.run_kwh[k], meter_kwh[k]
         if use is Use.DRIVE:
             distance = float(km1[k] - km0[k])
             if not np.isfinite(distance):
@@ -69,6 +71,8 @@ def sessions_of_samples(
             flags.append("away_charge")
         if guessed[k]:
             flags.append("plugged_inferred")
+        if differs[k]:
+            flags.append("energy_disagrees")
         if ah.sum() == 0 and use is not Use.REST:
             flags.append("no_energy")
         ref = int(samples.ref[index[runs.first[k]]])
@@ -80,8 +84,8 @@ def sessions_of_samples(
                 end_us=int(end[k]),
                 energy_in_battery_kwh=float(kwh[IN]),
                 energy_out_battery_kwh=float(kwh[OUT]),
-                energy_in_meter_kwh=float(meter[IN]) if has_meter[k] else NAN,
-                energy_out_meter_kwh=float(meter[OUT]) if has_meter[k] else NAN,
+                energy_in_meter_kwh=float(meter[IN]),
+                energy_out_meter_kwh=float(meter[OUT]),
                 soc_start_frac=float(soc0[k]),
                 soc_end_frac=float(soc1[k]),
                 soc_inferred=False,
@@ -95,6 +99,25 @@ def sessions_of_samples(
     if dated:
         out += _gap_sessions(samples, runs, pack, rule, consumption_wh_per_km)
     return sorted(out, key=lambda s: (s.start_us, s.end_us, s.kind))
+
+
+def _meter_energies(
+    samples: Samples, runs: Runs, integral: Integral, has_power: BoolArray
+) -> tuple[FloatArray, BoolArray, BoolArray]:
+    """Energy into and out of the car at the meter for each run, shape (r, 2) [kWh]; which runs have one; which differ.
+
+    The meter's power counts where it is logged, else its registers. Where both are known and differ by more than a
+    tenth and half a kWh the run is marked. A drive has no meter of its registers.
+    """
+    out = np.where(has_power[:, None], integral.run_meter_kwh, np.nan)
+    by_register = np.stack(
+        [register_kwh(samples, n, integral.run_start_us, integral.run_end_us) for n in Samples.REGISTERS], axis=1
+    )
+    by_register[runs.use == Use.DRIVE] = np.nan
+    known = np.isfinite(by_register)
+    differs = has_power & (known & (np.abs(out - by_register) > np.maximum(0.5, 0.1 * np.abs(by_register)))).any(axis=1)
+    out = np.where(known & ~has_power[:, None], by_register, out)
+    return out, has_power | known.any(axis=1), differs
 
 
 def _plugged(

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.counters import drop_soh_jumps, mend_registers, register_kwh
+from models.counters import drop_soh_jumps, drop_stuck_registers, mend_registers, register_kwh
 from models.defects import clean
 from models.loggers import merge_logged, merge_loggers
 from models.parameters import load
@@ -120,6 +120,53 @@ def test_mended_registers_never_fall_and_never_gain(
         assert v[-1] - v[0] <= true[-1] - true[0] + 1e-6 + RULES("defects", "register_step_kwh")
     again, found = mend_registers(got, RULES)
     assert not found and np.array_equal(again.energy_in_register_kwh, got.energy_in_register_kwh, equal_nan=True)
+
+
+def _metered(sim: ModuleType, shown: np.ndarray, **channels: np.ndarray | float) -> Samples:
+    """An hour of charging at 6 kW and an hour of rest in one named session, a sample every five minutes."""
+    rows = [(k / 12, "charge" if k < 12 else "rest", 17.0 if k < 12 else 0.0) for k in range(24)]
+    power = np.where(np.arange(24) < 12, 6.0, 0.0)
+    got = sim.table(
+        rows,
+        **{"power_kw": power, "energy_in_register_kwh": shown, "voltage_v": 350.0 + 0.1 * np.arange(24)} | channels,
+    )
+    return replace(got, ref=np.zeros(24, dtype=np.int64), refs=("P1",))
+
+
+TRUE_KWH = 1000.0 + np.minimum(np.arange(24), 12) * 0.5
+
+
+@pytest.mark.parametrize(
+    ("shown", "rows"),
+    [
+        (np.where(np.arange(24) < 13, 1000.0, 1006.0), 12),  # lbbrhzn/ocpp#1707: jumps when the charge has ended
+        (np.minimum(TRUE_KWH, 1002.0), 19),  # Rain1971/V2C_trydant#25: stuck, and stays so
+        (np.full(24, 1000.0), 23),  # lbbrhzn/ocpp#1838: moves with the next session only
+        (TRUE_KWH, 0),
+        (np.floor(TRUE_KWH), 0),  # counts whole kWh
+    ],
+)
+def test_a_register_that_stands_still_while_energy_flows_is_stuck(
+    history_sim: ModuleType, shown: np.ndarray, rows: int
+):
+    pack = history_sim.nmc_pack()
+    samples = _metered(history_sim, shown)
+    got, found = clean(samples, pack, RULES)
+    assert {f.rule: (f.rows, f.sessions) for f in found} == ({"stuck_register": (rows, 1)} if rows else {})
+    energy = register_kwh(got, "energy_in_register_kwh", samples.time_us[:1], samples.time_us[-1:])[0]
+    assert energy == pytest.approx(6.0) if shown[-1] == 1006.0 else np.isnan(energy)
+    for unknown in ({"power_kw": np.nan}, {"power_kw": np.nan, "current_a": np.nan, "soc_frac": 0.3 + TRUE_KWH / 60.0}):
+        other, _ = drop_stuck_registers(_metered(history_sim, shown, **unknown), pack, RULES)
+        assert np.isfinite(other.energy_in_register_kwh).sum() == pytest.approx(24 - rows, abs=1)
+
+
+def test_a_register_at_rest_or_in_a_drive_is_not_stuck(history_sim: ModuleType):
+    standby = _metered(history_sim, np.full(24, 1000.0), power_kw=0.03, current_a=0.0)
+    drives = replace(
+        _metered(history_sim, np.full(24, 1000.0), power_kw=np.nan, current_a=-60.0), state=np.zeros(24, np.int8)
+    )
+    for samples in (standby, drives):
+        assert drop_stuck_registers(samples, history_sim.nmc_pack(), RULES)[1] == []
 
 
 def test_energy_between_two_times_by_the_register(history_sim: ModuleType):

@@ -81,6 +81,34 @@ def test_negative_durations_leave_the_end_open() -> None:
     assert (session["end_utc"], session["flags"]) == (None, ["negative_duration"])  # lbbrhzn/ocpp#45
 
 
+@pytest.mark.parametrize(
+    ("between", "stop", "energy", "flag"),
+    [
+        ([0, 500, 6_000], 106_100, 6.1, "register_per_session"),  # lbbrhzn/ocpp#919: ABB Terra AC
+        ([0, 500, 6_000], 6_000, 6.0, "register_per_session"),  # start of the life, stop of the session
+        ([0, 500, 6_000], 140_000, None, "register_mixed"),  # says 6 kWh and 40 kWh
+        ([4_000, 8_000], 104_000, None, "register_mixed"),  # carried over from the session before
+        ([0, 500, 6_000, 100], 100, None, "register_mixed"),
+        ([100_000, 103_000], 106_100, 6.1, None),
+        ([0, 0], 106_100, 6.1, "register_dropout"),  # lbbrhzn/ocpp#374
+        ([100_500, 0, 1_000], 2_000, 2.5, "register_reset"),
+    ],
+)
+def test_registers_of_the_session_beside_a_lifetime_start(
+    between: list[float], stop: int, energy: float | None, flag: str | None
+) -> None:
+    readings = [meter16(i + 1, 7, [sampled16(wh)]) for i, wh in enumerate(between)]
+    session = taken([start16(0, 100_000), answer16(), *readings, stop16(30, stop)], V16)["sessions"].row(0, named=True)
+    assert session["energy_in_meter_kwh"] == (None if energy is None else pytest.approx(energy))
+    assert session["flags"] == ([flag] if flag else [])
+
+
+def test_a_session_that_counts_from_zero_and_is_never_stopped() -> None:
+    readings = [meter16(i + 1, 7, [sampled16(wh)]) for i, wh in enumerate((0, 900, 2_500))]
+    session = taken([start16(0, 100_000), answer16(), *readings], V16)["sessions"].row(0, named=True)
+    assert (session["energy_in_meter_kwh"], session["flags"]) == (2.5, ["open", "register_per_session"])
+
+
 def registers(values: list[float]) -> dict[str, Any]:
     """Session of a transaction whose register shows these Wh."""
     last = len(values) - 1

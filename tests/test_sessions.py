@@ -114,6 +114,25 @@ def test_stuck_records_and_stuck_soc_are_left_out(history_sim: ModuleType) -> No
     assert np.isfinite(got.soc_frac[5]) and np.isnan(got.soc_frac[6:25]).all()
 
 
+def test_registers_fill_in_the_meter_and_disagreement_is_flagged(history_sim: ModuleType) -> None:
+    rows = [(k / 12, "charge" if 12 <= k < 36 else "rest", 20.0 if 12 <= k < 36 else 0.0) for k in range(48)]
+    true = 500.0 + np.clip(np.arange(48) - 12, 0, 24) * 0.65
+    soc = 0.3 + np.clip(np.arange(48) - 12, 0, 24) * 20.0 / 12 / history_sim.nmc_pack().capacity_ah
+    alone = _life(history_sim, history_sim.table(rows, soc_frac=soc, energy_in_register_kwh=true))
+    (charge,) = [s for s in alone.sessions if s.kind == "charge"]
+    assert charge.energy_in_meter_kwh == pytest.approx(15.6, abs=0.7) and np.isnan(charge.energy_out_meter_kwh)
+    assert charge.energy_in_battery_kwh < charge.energy_in_meter_kwh
+    power = np.where((np.arange(48) >= 12) & (np.arange(48) < 36), 7.2, 0.0)
+    for factor, flagged in ((1.0, False), (1.3, True)):
+        shown = 500.0 + factor * (true - 500.0)
+        samples = history_sim.table(rows, soc_frac=soc, power_kw=power, energy_in_register_kwh=shown)
+        both = _life(history_sim, samples)
+        (charge,) = [s for s in both.sessions if s.kind == "charge"]
+        assert charge.energy_in_meter_kwh == pytest.approx(14.1, abs=0.4)  # of the power
+        assert ("energy_disagrees" in charge.flags) is flagged
+        assert [f.sessions for f in both.findings if f.rule == "energy_disagrees"] == ([1] if flagged else [])
+
+
 def test_odometers_only_rise(history_sim: ModuleType) -> None:
     km = np.concatenate((1000 + np.arange(50.0), np.arange(50.0) * 2))
     samples = history_sim.table([(3.0 * k, "rest", 0.0) for k in range(100)], odometer_km=km)

@@ -27,6 +27,10 @@ FIRST_US, LAST_US = (
 SENTINELS = frozenset({"9223372036854775807", "-9223372036854775808", "2147483647", "4294967295", "-1", "0", ""})
 # Open transactions and ids of closed ones that are remembered; a charger has a few.
 _MOST_OPEN, _MOST_CLOSED = 20_000, 100_000
+# A register of the session begins below this; a fall of the register by less than a step is rounding. [kWh]
+FROM_ZERO_KWH, METER_STEP_KWH = 1.0, 0.05
+# Readings of the session and lifetime readings at its ends tell the same energy: the last reading may be a while old.
+METER_AGREE_KWH, METER_AGREE_FRAC = 0.3, 0.05
 Key = tuple[str, str]
 
 
@@ -45,6 +49,9 @@ class Transaction:
     flags: set[str] = field(default_factory=set)
     times: list[Ints] = field(default_factory=list)
     values: list[Floats] = field(default_factory=list)
+    # 1.6: the register at start and stop, which may be of another kind than that of the readings between.
+    meter_start_kwh: float = float("nan")
+    meter_stop_kwh: float = float("nan")
 
     def add(self, times: Ints, values: Floats) -> None:
         """Readings of the transaction, columns as `COLUMNS`."""
@@ -165,9 +172,39 @@ def register_energy(register: Floats) -> tuple[float | None, set[str]]:
     return (float(rises[-1]) if rises.size else 0.0), flags
 
 
-def _energy(values: Floats, register: int, interval: int) -> tuple[float | None, set[str]]:
-    energy, flags = register_energy(values[:, register])
-    if energy is not None:
+def meter_energy(register: Floats, start: float, stop: float) -> tuple[float | None, set[str]]:
+    """What a session took by its readings and by the meter at its start and stop (OCPP 1.6). [kWh]
+
+    Readings may count from the beginning of the session while start and stop count over the meter's life. Where both
+    say the same, or one is silent and the other counts from zero, the energy is certain; else it is not known.
+
+    Examples
+    --------
+    >>> meter_energy(np.array([0.0, 0.5, 6.1]), 1234.5, 1240.7)
+    (6.2, {'register_per_session'})
+    >>> meter_energy(np.array([0.0, 0.5, 6.1]), 1234.5, 1301.0)
+    (None, {'register_mixed'})
+    """
+    own = register[np.isfinite(register)]
+    mixed: tuple[float | None, set[str]] = (None, {"register_mixed"})
+    if not np.isfinite(start) or not np.any(own > 0.0) or own.max() >= start - METER_STEP_KWH:
+        return register_energy(np.concatenate(([start], own, [stop])))
+    rise, flags = register_energy(np.concatenate(([0.0], own)) if own[0] < FROM_ZERO_KWH else own)
+    counts = rise is not None and own[0] < FROM_ZERO_KWH and not flags
+    agree = max(METER_AGREE_KWH, METER_AGREE_FRAC * (rise or 0.0))
+    if np.isfinite(stop) and stop >= start - METER_STEP_KWH:
+        whole = max(float(round(stop - start, 6)), 0.0)
+        return (whole, {"register_per_session"}) if counts and abs(whole - (rise or 0.0)) <= agree else mixed
+    if counts and (not np.isfinite(stop) or abs(stop - float(own[-1])) <= agree):
+        return max(float(own[-1]), stop if np.isfinite(stop) else 0.0), {"register_per_session"}
+    return mixed
+
+
+def _energy(
+    values: Floats, register: int, interval: int, start: float = float("nan"), stop: float = float("nan")
+) -> tuple[float | None, set[str]]:
+    energy, flags = meter_energy(values[:, register], start, stop)
+    if energy is not None or flags:
         return energy, flags
     sums = values[:, interval]
     sums = sums[np.isfinite(sums)]
@@ -194,7 +231,8 @@ def session_row(tx: Transaction, vehicle: str) -> dict[str, object] | None:
         flags.add("open")
     row: dict[str, object] = {"energy_in_meter_kwh": None, "energy_out_meter_kwh": None}
     for name, register, interval in (("in", _IN, _SUM_IN), ("out", _OUT, _SUM_OUT)):
-        energy, found = _energy(values, register, interval)
+        meter = (tx.meter_start_kwh, tx.meter_stop_kwh) if name == "in" and "negative_duration" not in flags else ()
+        energy, found = _energy(values, register, interval, *meter)
         flags |= found
         column = f"energy_{name}_meter_kwh"
         if energy is not None and energy > LIMITS[column][1]:

@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from warehouse.readers.ocpp_gather import Gathered, Rows, absent
-from warehouse.readers.ocpp_message import COLUMNS
 from warehouse.readers.ocpp_sessions import FIRST_US, LAST_US, SENTINELS, Transaction, Transactions
 
 if TYPE_CHECKING:
     from warehouse.formatspec import OcppSpec
-
-_IN = COLUMNS.index("energy_in_register_kwh")
-
 
 _NO_STATION = "the message does not name its station, nor does the file's name"
 _SENTINEL, _OVER = -2, -3
@@ -93,7 +89,7 @@ def _follow(
     if event == "start16":
         if not gathered.repeated[row]:
             begun = Transaction(place, None, connector, gathered.token[row], time if time_good else None)
-            begun.add(*_meter(time, float(gathered.meter[row])))
+            begun.first_us, begun.meter_start_kwh = begun.start_us, float(gathered.meter[row])
             transactions.start(place, str(gathered.message_id[row]), begun)
         return
     if event == "result16":
@@ -119,15 +115,9 @@ def _follow(
         if time_good:
             found.end_us = time
             if np.isfinite(gathered.meter[row]) and not gathered.repeated[row]:
-                found.add(*_meter(time, float(gathered.meter[row])))
+                found.first_us = time if found.first_us is None else min(found.first_us, time)
+                found.meter_stop_kwh = float(gathered.meter[row])
         ended.append((found, row))
-
-
-def _meter(time: int, register: float) -> tuple[np.ndarray, np.ndarray]:
-    """The register at the begin or end of a transaction of OCPP 1.6 as one reading."""
-    values = np.full((1, len(COLUMNS)), np.nan)
-    values[0, _IN] = register
-    return np.array([time], dtype=np.int64), values
 
 
 def _name(transactions: Transactions, gathered: Gathered, rows: Rows, spec: OcppSpec) -> None:
