@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from models.cell import options, parameter_values, pybamm_module
-from models.domain import Duty, FloatArray, IntArray, Pack
+from models.domain import FloatArray, IntArray
 from models.laws.esoh import window
-from models.laws.sei import SeiTables, tables
+from models.laws.sei import SeiTables
 from models.laws.sei_kernel import FARADAY, KELVIN
-from models.laws.sei_steps import Steps, balanced_current, segments_of, steps_of
+from models.laws.sei_steps import Steps
 from models.parameters import entry
 
 RTOL, ATOL = 1e-6, 1e-9
@@ -260,14 +260,3 @@ def reference_run(
         now = reference.solve(int(segments[s]), int(segments[s + 1]), now).state
         out[s] = now
     return out
-
-
-def reference_simulation(
-    duty: Duty, pack: Pack, law_id: str, start: FloatArray | None = None, home: Path | None = None
-) -> FloatArray:
-    """PyBaMM's states along a duty of a pack's cell (see `reference_run`), one at the end of each segment, (s, 3)."""
-    t = tables(pack.cell_id, law_id, home)
-    state = t.new_state if start is None else start
-    steps = steps_of(duty, pack)
-    charge = balanced_current(steps, t.capacity_frac(state))
-    return reference_run(pack.cell_id, law_id, steps, charge, segments_of(steps), state, t, home)

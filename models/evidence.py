@@ -132,18 +132,6 @@ def predict_joint(
         Shapes (n,) and (n, n); that of a mixture, between laws included.
     """
     fits = [fleet.fits[history.cohort_id, law.law_id] for law in laws]
-    return _mixture(fits, history, laws, days, fresh_sigma_frac, since_days, own_rate_sigma)
-
-
-def _mixture(
-    fits: Sequence[CohortFit],
-    history: History,
-    laws: Sequence[Law],
-    days: FloatArray,
-    fresh_sigma_frac: FloatArray,
-    since_days: float,
-    own_rate_sigma: float,
-) -> tuple[FloatArray, FloatArray]:
     weight = np.array([f.weight for f in fits])
     weight = weight / weight.sum()
     with_start = np.concatenate([[since_days], days])

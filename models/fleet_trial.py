@@ -7,7 +7,7 @@ without export, and the truth of both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -218,9 +218,3 @@ def forecast_trial(trial: Trial, draws: int, fleet: FleetFit | None = None) -> t
         d = difference_quantiles(fan, EXPORT, months, QUIET, drawn.difference_weight)
         out.diff_low_pp[v], out.diff_pp[v], out.diff_high_pp[v] = d.T
     return out, fit
-
-
-def without_readings(trial: Trial) -> Trial:
-    """The same cars before anything was read of them: what the laws alone say."""
-    none = Readings(np.empty(0), np.empty(0), np.empty(0), np.empty(0), np.empty(0, dtype=bool))
-    return replace(trial, histories={k: replace(h, readings=none) for k, h in trial.histories.items()})

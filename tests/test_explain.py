@@ -18,11 +18,11 @@ from pipelines.errors import UserError
 from pipelines.settings import Settings
 from pipelines.steps.explain import explain_file, read_head
 from pipelines.steps.intake import ingest
-from warehouse.explain import Explanation, propose, recognise, spec_of
+from warehouse.explain import Explanation, propose, recognise
 from warehouse.explaining.guess import CERTAIN, LIKELY, UNKNOWN, UNSURE
 from warehouse.explaining.shape import table_shape
 from warehouse.explaining.times import read_clock
-from warehouse.formatspec import load_format
+from warehouse.formatspec import load_format, parse_format
 from warehouse.readers.choose import read_any
 
 SAMPLES = Path(__file__).parent / "data"
@@ -117,7 +117,7 @@ def _proposed(path: Path) -> tuple[Explanation, pl.DataFrame]:
     """The proposal for a file, known formats left aside, and what it reads."""
     found = propose(read_head(path))
     assert found.ready, found.toml
-    return found, read_any(path.read_bytes(), spec_of(found), path.name).rows
+    return found, read_any(path.read_bytes(), parse_format(found.toml, "the proposal"), path.name).rows
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_what_cannot_be_told_is_left_open(tmp_path: Path) -> None:
     found = explain_file(path)
     assert next(g for g in found.guesses if g.what == "sign of current").confidence == UNKNOWN
     assert "\n# current_a = " in found.toml
-    assert "current_a" not in spec_of(found).columns
+    assert "current_a" not in parse_format(found.toml, "the proposal").columns
     filled = found.toml.replace("# current_a = ", "current_a = ")
     (tmp_path / "mine.toml").write_text(filled)
     assert "current_a" in load_format(tmp_path / "mine.toml").columns
@@ -298,24 +298,44 @@ def test_patterns_and_folders_name_files(tmp_path: Path) -> None:
         ingest(settings, [tmp_path / "*.zip"], "fadecast_samples")
 
 
-@pytest.mark.parametrize("wrapped", [True, False])
-def test_messages_of_a_charger_are_no_telemetry_of_another(tmp_path: Path, wrapped: bool) -> None:
+@pytest.mark.parametrize(
+    ("more", "wrapped", "version"),
+    [
+        ({}, "", "ocpp_201"),
+        ({}, "object", "ocpp_201"),
+        ({"operationMode": "ChargingOnly"}, "", "ocpp_21"),
+        ({"tariffId": "T1"}, "text", "ocpp_21"),
+        ({"measurand": "Display.TargetSOC"}, "object", "ocpp_21"),
+    ],
+)
+def test_messages_of_a_charger_are_no_telemetry_of_another(
+    tmp_path: Path, more: dict[str, str], wrapped: str, version: str
+) -> None:
+    more = dict(more)
+    values = [{"value": 7000.0, "measurand": "Power.Active.Import"}]
+    if "measurand" in more:
+        values.append({"value": 80.0, "measurand": more.pop("measurand")})
     payload = {
         "eventType": "Updated",
         "timestamp": "2025-03-01T18:00:00Z",
         "triggerReason": "MeterValuePeriodic",
         "seqNo": 1,
-        "transactionInfo": {"transactionId": "t1"},
+        "transactionInfo": {"transactionId": "t1"} | more,
         "meterValue": [
             {
                 "timestamp": "2025-03-01T18:00:00Z",
-                "sampledValue": [{"value": 7000.0, "measurand": "Power.Active.Import", "unitOfMeasure": {"unit": "W"}}],
+                "sampledValue": values,
             }
         ],
     }
     frames = [[2, "m1", "TransactionEvent", payload], [3, "m1", {}]]
-    lines = [{"timestamp": "2025-03-01T18:00:00Z", "stationId": "CP1", "message": f} if wrapped else f for f in frames]
+    shown = [json.dumps(f) if wrapped == "text" else f for f in frames]
+    around = {"timestamp": "2025-03-01T18:00:00Z", "stationId": "CP1"}
+    lines = [around | {"message": f} if wrapped else f for f in shown]
     log = tmp_path / "CP1_log.jsonl"
     log.write_text("\n".join(json.dumps(line) for line in lines) + "\n")
     found = recognise(read_head(log))
-    assert found is not None and found.known in ("ocpp_201", "ocpp_21")
+    assert found is not None and found.known == version
+    (said,) = [g for g in found.guesses if g.what == "version"]
+    assert said.confidence == ("certain" if version == "ocpp_21" else "unsure")
+    assert "either" in said.reason if version == "ocpp_201" else "2.1 alone" in said.reason

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from warehouse.explaining.columns import draft
-from warehouse.explaining.guess import CERTAIN, LIKELY, UNKNOWN, Guess
+from warehouse.explaining.guess import CERTAIN, LIKELY, UNKNOWN, UNSURE, Guess
 from warehouse.explaining.render import toml_of
 from warehouse.explaining.shape import Shape, table_shape
-from warehouse.formatspec import FormatError, FormatSpec, load_format, packaged_formats, parse_format
+from warehouse.formatspec import FormatError, load_format, packaged_formats, parse_format
 from warehouse.readers import jsondocs
 from warehouse.readers.choose import read_any
 from warehouse.readers.nested import flat_cells
+from warehouse.readers.ocpp_dialect import NEW, OLD, words_of_21
 from warehouse.readers.source import RefusedFile
 
 _KNOWN_BYTES = 1 << 20
@@ -123,8 +124,21 @@ def recognise(head: Head) -> Explanation | None:
     spec = load_format(name)
     columns = ", ".join(spec.used_columns()[:6]) or "its shape"
     why = f"it has its columns ({columns}, ...), and {good} of {read} records of the head are read"
-    sure = CERTAIN if share > 0.9 else LIKELY
-    return Explanation(name, [Guess("format", name, sure, why)], ready=True, rows_read=read, rows_good=good)
+    guesses = [Guess("format", name, CERTAIN if share > 0.9 else LIKELY, why)]
+    if name in (OLD, NEW):
+        name, version = _version_of(data)
+        guesses = [Guess("format", name, guesses[0].confidence, why), version]
+    return Explanation(name, guesses, ready=True, rows_read=read, rows_good=good)
+
+
+def _version_of(data: bytes) -> tuple[str, Guess]:
+    """Which version of OCPP 2 a log speaks, as far as its head tells."""
+    words = words_of_21(data)
+    if words:
+        said = f"OCPP 2.1 alone knows {', '.join(words[:5])}"
+        return NEW, Guess("version", "2.1", CERTAIN, said)
+    said = f"nothing in the head is of OCPP 2.1 alone: it may be either; take {NEW} where the charger speaks it"
+    return OLD, Guess("version", "2.0.1 or 2.1", UNSURE, said)
 
 
 def propose(head: Head) -> Explanation:
@@ -148,11 +162,6 @@ def propose(head: Head) -> Explanation:
         said = f"{got.rejects.height} of {got.rows_read} records of the head are refused, most for {reason[0]}"
         guesses.append(Guess("refused", str(got.rejects.height), CERTAIN, said))
     return Explanation(None, guesses, toml, ready=True, rows_read=got.rows_read, rows_good=good)
-
-
-def spec_of(found: Explanation) -> FormatSpec:
-    """The known or proposed format. Raises `FormatError` when the proposal is not ready."""
-    return load_format(found.known) if found.known is not None else parse_format(found.toml, "the proposal")
 
 
 def _sample(head: Head) -> bytes:
