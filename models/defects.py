@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from models.clock import mend_clock
 from models.counters import drop_soh_jumps, drop_stuck_registers, mend_registers
 from models.domain import BoolArray, FloatArray, IntArray, Pack, Use
-from models.loggers import merge_loggers
-from models.sessions import EXAMPLES, US_PER_HOUR, Finding, Rules, Samples, finding, runs_of, stamp
+from models.loggers import join_meters, merge_loggers
+from models.sessions import US_PER_HOUR, Finding, Rules, Samples, finding, merged, runs_of, stamp
 from models.signs import mend_signs
 
 
@@ -160,7 +160,8 @@ def mend_odometer(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]
 
 
 def clean(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list[Finding]]:
-    """All rules in order: two loggers, duplicates, impossible values, clocks, spikes, stuck values, signs, counters.
+    """All rules in order: several chargers, two loggers, duplicates, impossible values, clocks, spikes, stuck values,
+    signs, counters.
 
     Returns
     -------
@@ -171,6 +172,7 @@ def clean(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list[Find
     """
     found: list[Finding] = []
     for step in (
+        lambda s: join_meters(s, pack, rule),
         lambda s: merge_loggers(s, rule),
         drop_duplicates,
         lambda s: drop_impossible(s, pack, rule),
@@ -187,18 +189,6 @@ def clean(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list[Find
         samples, more = step(samples)
         found += more
     return samples, merged(found)
-
-
-def merged(found: list[Finding]) -> list[Finding]:
-    """Findings with one entry a rule, in order of the rule."""
-    out: dict[str, Finding] = {}
-    for f in found:
-        old = out.get(f.rule)
-        if old is not None:
-            examples = (old.examples + f.examples)[:EXAMPLES]
-            f = Finding(f.rule, old.rows + f.rows, old.example, old.sessions + f.sessions, examples)
-        out[f.rule] = f
-    return [out[name] for name in sorted(out)]
 
 
 def count_gaps(samples: Samples, joined: BoolArray, index: IntArray, state: NDArray[np.int8]) -> list[Finding]:

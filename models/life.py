@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from models.balance import infer_sessions
-from models.defects import clean, count_gaps, merged
+from models.defects import clean, count_gaps
 from models.domain import BoolArray, FloatArray, IntArray, Pack
 from models.duty import Steps, grid, steps_of_samples, steps_of_sessions
 from models.integral import Integral, check_sums, integrate
@@ -26,6 +26,7 @@ from models.sessions import (
     Samples,
     Session,
     cut,
+    merged,
     stamp,
     typed_states,
 )

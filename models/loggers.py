@@ -11,9 +11,21 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.counters import METER_REST_KW
+from models.counters import METER_REST_KW, drop_stuck_registers, mend_registers
 from models.domain import BoolArray, FloatArray, IntArray, Pack
-from models.sessions import EXAMPLES, US_PER_DAY, US_PER_S, Finding, RawSession, Rules, Samples, finding, stamp
+from models.sessions import (
+    EXAMPLES,
+    US_PER_DAY,
+    US_PER_S,
+    Finding,
+    RawSession,
+    Rules,
+    Samples,
+    finding,
+    merged,
+    runs_of,
+    stamp,
+)
 
 
 def merge_loggers(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]]:
@@ -41,6 +53,48 @@ def merge_loggers(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]
         name: _carried(samples, name, car, charger, reach) for name in ("power_kw", "ambient_c", *Samples.REGISTERS)
     }
     return replace(samples, **filled).take(~hit), found
+
+
+def join_meters(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list[Finding]]:
+    """Several chargers of one car as one meter: what each one's registers rose by is added up, its idle power is none.
+
+    Each register is mended by itself first. Of rows at one time that of the charger in use stays.
+
+    Returns
+    -------
+    Samples, list of Finding
+        ``two_meters``: rows of all but the first charger; and what was mended in their registers.
+    """
+    told = samples.charger | np.isfinite(samples.energy_in_register_kwh) | np.isfinite(samples.energy_out_register_kwh)
+    meters = np.unique(samples.meter[told])
+    if meters.shape[0] < 2:
+        return samples, []
+    found = finding("two_meters", samples, told & (samples.meter > meters[0]))
+    rise = {name: np.full(samples.size, np.nan) for name in Samples.REGISTERS}
+    for meter in meters:
+        rows = np.flatnonzero(told & (samples.meter == meter))
+        own, stuck = drop_stuck_registers(samples.take(rows), pack, rule)
+        own, mended = mend_registers(own, rule)
+        found += [*stuck, *mended]
+        for name in Samples.REGISTERS:
+            value = getattr(own, name)
+            known = np.isfinite(value)
+            rise[name][rows[known]] = np.diff(value[known], prepend=value[known][:1])
+    in_use = (samples.ref >= 0) | (np.abs(samples.power_kw) > METER_REST_KW) | np.isfinite(samples.soc_frac)
+    total = {n: np.where(np.isfinite(r), np.cumsum(np.nan_to_num(r)), np.nan) for n, r in rise.items()}
+    samples = replace(samples, power_kw=np.where(told & ~in_use, np.nan, samples.power_kw), **total)
+    order = np.lexsort((~in_use, samples.time_us))
+    samples, told = samples.take(order), told[order]
+    moment = runs_of(samples.time_us)
+    latest: dict[str, FloatArray] = {}
+    for name in Samples.REGISTERS:
+        top = np.full(moment[-1] + 1, -np.inf)
+        np.fmax.at(top, moment, getattr(samples, name))
+        latest[name] = np.where(told & np.isfinite(top[moment]), top[moment], np.nan)
+    rows = np.flatnonzero(told)
+    stays = np.ones(samples.size, dtype=bool)
+    stays[rows[1:]] = moment[rows[1:]] != moment[rows[:-1]]
+    return replace(samples, meter=np.zeros(samples.size, np.int64), **latest).take(stays), merged(found)
 
 
 def current_of_meter(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, BoolArray, list[Finding]]:

@@ -34,6 +34,10 @@ def _nobody() -> BoolArray:
     return np.zeros(0, dtype=bool)
 
 
+def _unnamed() -> IntArray:
+    return np.zeros(0, dtype=np.int64)
+
+
 @dataclass(frozen=True, eq=False)
 class Samples:
     """Samples of one vehicle in time order.
@@ -54,6 +58,8 @@ class Samples:
         What the BMS shows; lifetime counters of the charger's meter. NaN where not logged (all, if not given).
     charger
         Whether a sample was logged by the charger, not by the car, shape (n,) (none, if not given).
+    meter
+        Under which of the vehicle's names it was logged: 0 its own, then its aliases, shape (n,) (0, if not given).
     """
 
     time_us: IntArray
@@ -71,6 +77,7 @@ class Samples:
     energy_in_register_kwh: FloatArray = field(default_factory=_nothing)
     energy_out_register_kwh: FloatArray = field(default_factory=_nothing)
     charger: BoolArray = field(default_factory=_nobody)
+    meter: IntArray = field(default_factory=_unnamed)
 
     MAIN = ("voltage_v", "current_a", "soc_frac", "battery_temp_c", "ambient_c", "power_kw", "odometer_km")
     REGISTERS = ("energy_in_register_kwh", "energy_out_register_kwh")
@@ -83,6 +90,8 @@ class Samples:
                 object.__setattr__(self, name, np.full(n, np.nan))
         if self.charger.shape[0] != n:
             object.__setattr__(self, "charger", np.zeros(n, dtype=bool))
+        if self.meter.shape[0] != n:
+            object.__setattr__(self, "meter", np.zeros(n, dtype=np.int64))
 
     @property
     def size(self) -> int:
@@ -91,7 +100,9 @@ class Samples:
 
     def take(self, index: IntArray | BoolArray) -> Samples:
         """Some of the samples, or all in another order."""
-        arrays = {name: getattr(self, name)[index] for name in ("time_us", "state", "ref", "charger", *self.CHANNELS)}
+        arrays = {
+            name: getattr(self, name)[index] for name in ("time_us", "state", "ref", "charger", "meter", *self.CHANNELS)
+        }
         return replace(self, **arrays)
 
     @property
@@ -169,6 +180,18 @@ def finding(rule: str, samples: Samples, hit: BoolArray) -> list[Finding]:
     examples = tuple(stamp(int(t)) for t in samples.time_us[begins])
     refs = samples.ref[at]
     return [Finding(rule, int(at.shape[0]), examples[0], int(np.unique(refs[refs >= 0]).shape[0]), examples)]
+
+
+def merged(found: list[Finding]) -> list[Finding]:
+    """Findings with one entry a rule, in order of the rule."""
+    out: dict[str, Finding] = {}
+    for f in found:
+        old = out.get(f.rule)
+        if old is not None:
+            examples = (old.examples + f.examples)[:EXAMPLES]
+            f = Finding(f.rule, old.rows + f.rows, old.example, old.sessions + f.sessions, examples)
+        out[f.rule] = f
+    return [out[name] for name in sorted(out)]
 
 
 @dataclass(frozen=True)

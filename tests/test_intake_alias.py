@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipelines.settings import Settings
 from pipelines.steps.forget import forget
+from pipelines.steps.history import samples_of
 from pipelines.steps.intake import ingest, register_fleet
 from tests.test_intake_fleet import BASE, failed, fleet
 from warehouse.forget import search
@@ -45,6 +49,47 @@ def test_logs_of_car_and_charger_are_one_life(tmp_path: Path, registered_alone: 
     with open_warehouse(home.home) as wh:
         assert wh.names_of(car) == [car, *sorted((charger, hash_id(home.home, "OTHER")))], "from the fleet parts again"
     assert failed(home.home) == []
+
+
+def test_two_chargers_of_one_car_are_told_apart(tmp_path: Path) -> None:
+    home = Settings(home=tmp_path / "home")
+    car = hash_id(home.home, "CAR1")
+    register_fleet(home, fleet(tmp_path / "f.csv", BASE | {"alias": "CP7;CP8"}))
+    log = tmp_path / "chargers.csv"
+    rows = [f"{cp},2024-05-01T19:{m:02d}:00Z,{ref},charge,,,50,,,{kw},\n" for m in range(4)
+            for cp, ref, kw in (("CP7", "s2", 7.0), ("CP8", "", 0.0))]  # fmt: skip
+    log.write_text(SAMPLES + "".join(rows))
+    ingest(home, [log], "fadecast_samples")
+    with open_warehouse(home.home) as wh:
+        frame = wh.samples(car)
+        assert frame.height == 8 and sorted(frame["meter"].unique()) == [1, 2]
+        assert set(samples_of(frame).meter.tolist()) == {1, 2}
+
+
+def test_two_cars_on_one_charger_are_told_apart_by_their_cards(tmp_path: Path) -> None:
+    home = Settings(home=tmp_path / "home")
+    cars = [BASE | {"vehicle": f"CAR{n}", "home": "Elm", "alias": f"CARD{n}"} for n in (1, 2)]
+    assert register_fleet(home, fleet(tmp_path / "f.csv", *cars)).rows_rejected == 0
+    packaged = resources.files("warehouse") / "formats" / "ocpp_16.toml"
+    form = tmp_path / "by_card.toml"
+    form.write_text(packaged.read_text().replace('name = "ocpp_16"', 'name = "by_card"') + 'owner = "token"\n')
+    frames: list[Any] = []
+    for n in (1, 2):
+        at = f"2025-03-0{n}T18:"
+        frames += [
+            [2, f"s{n}", "StartTransaction", {"connectorId": 1, "idTag": f"CARD{n}", "meterStart": 1000 * n,
+                                              "timestamp": at + "00:00Z"}],
+            [3, f"s{n}", {"transactionId": n, "idTagInfo": {"status": "Accepted"}}],
+            [2, f"e{n}", "StopTransaction", {"meterStop": 1000 * n + 500 * n, "timestamp": at + "30:00Z",
+                                             "transactionId": n}],
+        ]  # fmt: skip
+    log = tmp_path / "CP7_log.jsonl"
+    log.write_text("\n".join(json.dumps(f) for f in frames))
+    (done,) = ingest(home, [log], str(form))
+    assert (done.status, done.note) == ("loaded", "")
+    with open_warehouse(home.home) as wh:
+        for n in (1, 2):
+            assert wh.sessions(hash_id(home.home, f"CAR{n}"))["energy_in_meter_kwh"].to_list() == [0.5 * n]
 
 
 def test_an_alias_taken_out_leaves_the_charger_to_itself(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from models.counters import drop_soh_jumps, drop_stuck_registers, mend_registers, register_kwh
 from models.defects import clean
-from models.loggers import merge_logged, merge_loggers
+from models.loggers import join_meters, merge_logged, merge_loggers
 from models.parameters import load
 from models.sessions import US_PER_HOUR, RawSession, Samples, rules
 from models.signs import mend_signs
@@ -167,6 +167,38 @@ def test_a_register_at_rest_or_in_a_drive_is_not_stuck(history_sim: ModuleType):
     )
     for samples in (standby, drives):
         assert drop_stuck_registers(samples, history_sim.nmc_pack(), RULES)[1] == []
+
+
+def test_two_chargers_of_one_car_are_one_meter(history_sim: ModuleType):
+    """A day at home on one charger, then at work on the other; the idle one goes on telling its register."""
+    n = 48
+    rows = [(k / 12, "", 0.0) for k in range(n)]
+    first = np.arange(n) < n // 2
+    home = 1000.0 + np.minimum(np.arange(n), n // 2 - 1) * 0.5
+    work = np.where(first, 40.0, np.arange(n) * 0.7 - 0.7 * (n // 2))  # starts anew with the session
+    both = []
+    for number, (shown, busy) in enumerate(((home, first), (work, ~first)), start=1):
+        one = history_sim.table(
+            rows,
+            voltage_v=np.nan,
+            power_kw=np.where(busy, 6.0 if number == 1 else 8.4, 0.0),
+            energy_in_register_kwh=shown,
+        )
+        ref = np.where(busy, number - 1, -1).astype(np.int64)
+        nothing = np.full(n, np.nan)
+        both.append(replace(one, current_a=nothing, ref=ref, refs=("A", "B"), charger=np.ones(n, bool),
+                            meter=np.full(n, number)))  # fmt: skip
+    order = np.argsort(np.concatenate([s.time_us for s in both]), kind="stable")
+    names = ("time_us", "state", "ref", "charger", "meter", *Samples.CHANNELS)
+    samples = Samples(refs=("A", "B"), **{c: np.concatenate([getattr(s, c) for s in both])[order] for c in names})
+    got, found = join_meters(samples, history_sim.nmc_pack(), RULES)
+    assert {f.rule: f.rows for f in found} == {"two_meters": n, "register_reset": 1}
+    assert got.size == n and got.power_kw.tolist() == np.where(first, 6.0, 8.4).tolist()
+    assert np.all(np.diff(got.energy_in_register_kwh) >= 0)
+    energy = register_kwh(got, "energy_in_register_kwh", got.time_us[[0, n // 2]], got.time_us[[n // 2 - 1, n - 1]])
+    assert energy == pytest.approx([(n // 2 - 1) * 0.5, (n // 2 - 1) * 0.7])
+    alone = samples.take(samples.meter == 1)
+    assert join_meters(alone, history_sim.nmc_pack(), RULES)[0] is alone
 
 
 def test_energy_between_two_times_by_the_register(history_sim: ModuleType):

@@ -214,7 +214,11 @@ def _check_aliases(row: dict[str, Any], aliases: dict[str, str], here: dict[str,
         if alias in here:
             raise BadRow("conflict", "column 'alias' names a vehicle that has a row of its own above; keep one of them")
         if aliases.get(alias, row["vehicle_id"]) != row["vehicle_id"]:
-            raise BadRow("conflict", "column 'alias' names an alias of another vehicle; take it out there first")
+            raise BadRow(
+                "conflict",
+                "column 'alias' names an alias of another vehicle; take it out there first, or, where two cars share a"
+                ' charger, take its log in with a format of owner = "token" and give each car its card as alias',
+            )
     for alias in [a for a, vehicle in aliases.items() if vehicle == row["vehicle_id"]]:
         del aliases[alias]
     aliases.update(dict.fromkeys(row["alias_ids"], row["vehicle_id"]))

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 
 # A file without `PART` is one part.
 _FILE = "_file"
+METER = "meter"
 
 
 def rows_of(wh: Warehouse, vehicle_id: str, kind: str) -> pl.DataFrame:
     """Rows of a vehicle under any of its names, all under its own, in the order of the parts; with `PART`.
 
     Files are sorted by vehicle: row groups that hold only others are passed over unread. Columns that a file was
-    written without (an earlier release) are empty, the logger a car.
+    written without (an earlier release) are empty, the logger a car. Samples of a vehicle with several aliases say in
+    `METER` under which of its names (`Warehouse.names_of`) each was logged.
     """
     names, schema = wh.names_of(vehicle_id), {**RAW_SCHEMAS[kind], PART: pl.String()}
     paths = wh.parts(kind, vehicle_id)
@@ -33,8 +35,11 @@ def rows_of(wh: Warehouse, vehicle_id: str, kind: str) -> pl.DataFrame:
     # Comparisons are pushed down to row groups, membership is not.
     mine = pl.any_horizontal(pl.col("vehicle_id") == name for name in names)
     car, part = pl.col("logger").fill_null("car"), pl.coalesce(PART, _FILE).alias(PART)
-    rows = frame.filter(mine).with_columns(pl.lit(vehicle_id).alias("vehicle_id"), car, part)
-    out = rows.select(schema.keys()).collect()
+    number = {name: n for n, name in enumerate(names)}
+    meter = pl.col("vehicle_id").replace_strict(number, return_dtype=pl.Int64).alias(METER)
+    told = [meter] if kind == "samples" and len(names) > 2 else []
+    rows = frame.filter(mine).with_columns(pl.lit(vehicle_id).alias("vehicle_id"), car, part, *told)
+    out = rows.select(*schema, *(METER for _ in told)).collect()
     if len(names) == 1:
         return out
     order: dict[str, int] = {}
@@ -46,11 +51,11 @@ def rows_of(wh: Warehouse, vehicle_id: str, kind: str) -> pl.DataFrame:
 
 
 def samples_of(rows: pl.DataFrame) -> pl.DataFrame:
-    """Samples in time order, one a time and logger: the first part's, in the order of the parts."""
+    """Samples in time order, one a time and logger (and charger of several): the first part's, in the order of the parts."""
     if (rows["time_utc"].diff().drop_nulls() > timedelta(0)).all():
         return rows.drop(PART)
-    frame = rows.sort("time_utc", "logger", maintain_order=True)
-    return frame.unique(subset=["time_utc", "logger"], keep="first", maintain_order=True).drop(PART)
+    key = [name for name in ("time_utc", "logger", METER) if name in rows.columns]
+    return rows.sort(key, maintain_order=True).unique(subset=key, keep="first", maintain_order=True).drop(PART)
 
 
 def late_times(rows: pl.DataFrame) -> pl.Series:

@@ -15,14 +15,13 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from models.defects import merged
 from models.domain import FloatArray, Home, Pack, Vehicle
 from models.life import Life, life_of
 from models.odometer import Odometer, odometer_of
 from models.packs import pack_of
 from models.parameters import entry
 from models.rested import CellCurve
-from models.sessions import STATES, UNKNOWN, Finding, RawSession, Rules, Samples, rules
+from models.sessions import STATES, UNKNOWN, Finding, RawSession, Rules, Samples, merged, rules
 from models.thermal import air_at_steps
 from pipelines.settings import Settings
 from pipelines.steps.fleet import load_homes, load_vehicles
@@ -203,6 +202,7 @@ def samples_of(frame: pl.DataFrame) -> Samples:
         charger=(frame.get_column("logger") == "charger").fill_null(value=False).to_numpy(),
         ref=names.replace_strict(code, default=-1, return_dtype=pl.Int64).fill_null(-1).to_numpy(),
         refs=refs,
+        meter=frame.get_column("meter").to_numpy() if "meter" in frame.columns else np.zeros(frame.height, np.int64),
         **{n: frame.get_column(n).fill_null(float("nan")).to_numpy() for n in Samples.CHANNELS},
     )
 
