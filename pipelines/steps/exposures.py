@@ -132,6 +132,8 @@ def _todo(
         for vehicle_id, law_id in sorted({*lives, *held} - wanted):
             for table in ("core_exposure_day", "core_exposure_life"):
                 wh.con.execute(f"DELETE FROM {table} WHERE {WHERE}", [vehicle_id, law_id, AS_DRIVEN])  # noqa: S608
+        for vehicle_id in sorted(set(done) - set(vehicles)):
+            wh.con.execute("DELETE FROM meta_state WHERE subject = ? AND vehicle_id = ?", [SUBJECT, vehicle_id])
     return out
 
 
