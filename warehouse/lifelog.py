@@ -51,7 +51,7 @@ def rows_of(wh: Warehouse, vehicle_id: str, kind: str) -> pl.DataFrame:
 
 
 def samples_of(rows: pl.DataFrame) -> pl.DataFrame:
-    """Samples in time order, one a time and logger (and charger of several): the first part's, in the order of the parts."""
+    """Samples in time order, one a time, logger and charger: the first part's, in the order of the parts."""
     if (rows["time_utc"].diff().drop_nulls() > timedelta(0)).all():
         return rows.drop(PART)
     key = [name for name in ("time_utc", "logger", METER) if name in rows.columns]
