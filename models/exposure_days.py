@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -43,39 +44,57 @@ def days_of_duty(duty: Duty) -> list[int]:
     return list(range(first, first + -(-duty.steps // _per_day(duty))))
 
 
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Rows computed before by the same version of a law: days since 1970-01-01 and their keys, and exposures (n, k)."""
+
+    keys: Mapping[int, str]
+    place: Mapping[int, int]
+    exposures: FloatArray
+
+
+NOTHING = Known({}, {}, np.empty((0, 0)))
+
+
+def known_rows(days: Sequence[int], keys: Sequence[str], exposures: FloatArray) -> Known:
+    """Rows as `Known`."""
+    places = dict(zip(days, range(len(days)), strict=True))
+    return Known(dict(zip(days, keys, strict=True)), places, exposures)
+
+
 def update_days(
-    law: Law, duty: Duty, pack: Pack, keys: Sequence[str], known: Mapping[int, tuple[str, Sequence[float]]]
-) -> tuple[FloatArray, IntArray]:
+    law: Law, duty: Duty, pack: Pack, keys: Sequence[str], known: Known
+) -> tuple[FloatArray, IntArray, IntArray]:
     """Exposures of all days of a duty, computed where no known row has the day's key.
 
     Parameters
     ----------
     keys
         From `day_keys`.
-    known
-        Day since 1970-01-01 -> its key and exposures as computed before by the same version of the law.
 
     Returns
     -------
-    tuple[FloatArray, IntArray]
-        Daily exposures, shape (days, k), and the places of the days that were computed. For a law that does not work
-        day by day these are all days.
+    tuple[FloatArray, IntArray, IntArray]
+        Daily exposures, shape (days, k); the places of the days that were computed (for a law that does not work day by
+        day all days); and of those whose row is not the known one.
     """
     days = days_of_duty(duty)
-    rows = [known.get(day, ("", ())) for day in days]
-    again = np.array([i for i, (row, key) in enumerate(zip(rows, keys, strict=True)) if row[0] != key], dtype=np.int64)
-    if not law.day_by_day or again.shape[0] == len(days):
-        return law.exposures(duty, pack), np.arange(len(days))
+    stays = np.array([known.keys.get(day) == key for day, key in zip(days, keys, strict=True)], dtype=bool)
+    here, there = np.flatnonzero(stays), np.array([known.place[days[i]] for i in np.flatnonzero(stays)], dtype=np.int64)
+    if not law.day_by_day or not here.size:
+        out = law.exposures(duty, pack)
+        if here.size:
+            stays[here] = (out[here] == known.exposures[there]).all(axis=1)
+        return out, np.arange(len(days)), np.flatnonzero(~stays)
+    again = np.flatnonzero(~stays)
     out = np.empty((len(days), len(law.exposure_names)))
-    for i, (key, row) in enumerate(zip(keys, rows, strict=True)):
-        if row[0] == key:
-            out[i] = row[1]
+    out[here] = known.exposures[there]
     for run in np.split(again, np.flatnonzero(np.diff(again) > 1) + 1):
         if run.shape[0]:
             lead = min(int(run[0]), 1)
             found = law.exposures(_cut(duty, int(run[0]) - lead, int(run[-1]) + 1), pack)
             out[run] = found[lead : lead + run.shape[0]]
-    return out, again
+    return out, again, again
 
 
 def _per_day(duty: Duty) -> int:

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.domain import Duty, Pack
-from models.exposure_days import day_keys, days_of_duty, update_days
+from models.exposure_days import Known, day_keys, days_of_duty, known_rows, update_days
+from models.laws.base import Law
 from models.laws.registry import laws_for
 from models.laws.sei import SeiLaw
 from models.packs import pack_of
@@ -69,9 +70,8 @@ def _duty(seed: int, days: int, pack: Pack) -> Duty:
     return Duty(start, 60, soc, temp, current, pack.capacity_ah, np.zeros(n, dtype=np.uint8), flow)
 
 
-def _known(law: SeiLaw, duty: Duty, pack: Pack) -> dict[int, tuple[str, list[float]]]:
-    rows = law.exposures(duty, pack).tolist()
-    return dict(zip(days_of_duty(duty), zip(day_keys(duty, pack), rows, strict=True), strict=True))
+def _known(law: Law, duty: Duty, pack: Pack) -> Known:
+    return known_rows(days_of_duty(duty), day_keys(duty, pack), law.exposures(duty, pack))
 
 
 @settings(max_examples=12, deadline=None)
@@ -90,10 +90,11 @@ def test_update_is_the_same_as_all_at_once(
     )
     whole = law.exposures(after, pack)
     keys = day_keys(after, pack)
-    found, computed = update_days(law, after, pack, keys, _known(law, before, pack))
+    found, computed, new = update_days(law, after, pack, keys, _known(law, before, pack))
     np.testing.assert_array_equal(found, whole)
     near = {d for t in touched for d in (t - 1, t, t + 1)}
     assert touched <= set(computed.tolist()) <= near
+    assert np.array_equal(computed, new)
 
 
 @pytest.mark.parametrize("cut", [(0, 9), (3, 12), (2, 7)])
@@ -106,7 +107,7 @@ def test_days_before_and_after_come_and_go(law: SeiLaw, pack: Pack, cut: tuple[i
         whole.current_a[a:b], whole.capacity_ah, whole.filled[a:b], whole.flow_a[a:b],
     )  # fmt: skip
     for before, after in ((part, whole), (whole, part)):
-        found, computed = update_days(law, after, pack, day_keys(after, pack), _known(law, before, pack))
+        found, computed, _ = update_days(law, after, pack, day_keys(after, pack), _known(law, before, pack))
         np.testing.assert_array_equal(found, law.exposures(after, pack))
         edges = (cut[0] > 0) + (cut[1] < 12)
         assert computed.size == edges + (12 - (cut[1] - cut[0]) if after is whole else 0)
@@ -115,9 +116,12 @@ def test_days_before_and_after_come_and_go(law: SeiLaw, pack: Pack, cut: tuple[i
 def test_a_law_that_counts_over_the_whole_life_passes_over_all_of_it(pack: Pack) -> None:
     power = next(x for x in laws_for("nmc811_lgm50") if not x.day_by_day)
     duty = _duty(1, 6, pack)
-    found, computed = update_days(power, duty, pack, day_keys(duty, pack), _known(power, duty, pack))  # type: ignore[arg-type]
-    assert computed.size == 6
+    known = _known(power, duty, pack)
+    found, computed, new = update_days(power, duty, pack, day_keys(duty, pack), known)
+    assert (computed.size, new.size) == (6, 0)
     np.testing.assert_array_equal(found, power.exposures(duty, pack))
+    other = replace(duty, capacity_ah=0.9 * duty.capacity_ah)  # the same days, other rows
+    assert update_days(power, other, pack, day_keys(other, pack), known)[2].size >= 4
 
 
 # ---------------------------------------------------------------------- a whole home

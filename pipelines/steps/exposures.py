@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from models.domain import Duty, FloatArray, Pack, Vehicle
-from models.exposure_days import day_keys, days_of_duty, update_days
+from models.domain import Duty, FloatArray, IntArray, Pack, Vehicle
+from models.exposure_days import NOTHING, Known, day_keys, days_of_duty, known_rows, update_days
 from models.laws.base import Law
 from models.packs import pack_of
 from pipelines.settings import Settings
@@ -26,7 +26,7 @@ from warehouse.store import Warehouse
 AS_DRIVEN = "as_driven"
 WHERE = "vehicle_id = ? AND law_id = ? AND policy_id = ?"
 SUBJECT = "exposures"
-_BATCH = 50
+_BATCH = 20
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class _Todo:
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """Rows of one vehicle and law: all of them, which differ from the stored ones, how many were computed."""
+    """One vehicle and law: exposures of all days, which rows are new, which days are gone, how many were computed."""
 
     exposures: FloatArray
-    changed: list[int]
+    new: IntArray
     gone: list[int]
     computed: set[int]
     outside_frac: float
@@ -77,17 +77,9 @@ def update_exposures(
         with ThreadPoolExecutor(settings.workers) as pool:
             found = list(pool.map(lambda j: _compute(*j), jobs))
         touched: dict[str, set[int]] = {}
-        state = {"vehicle_id": [t.vehicle.vehicle_id for t in batch], "version": [t.version for t in batch]}
-        with wh.transaction():
-            for (t, duty, key, _, law), result in zip(jobs, found, strict=True):
-                _write(wh, t, law, duty, key, result)
-                touched.setdefault(t.vehicle.vehicle_id, set()).update(result.computed)
-            wh.write(
-                "meta_state",
-                pl.DataFrame(state).with_columns(subject=pl.lit(SUBJECT)),
-                "subject = ? AND vehicle_id IN (SELECT unnest(?))",
-                [SUBJECT, state["vehicle_id"]],
-            )
+        for (t, *_), result in zip(jobs, found, strict=True):
+            touched.setdefault(t.vehicle.vehicle_id, set()).update(result.computed)
+        _write(wh, jobs, found)
         days += sum(len(x) for x in touched.values())
     return Computed(len(todo), days)
 
@@ -145,61 +137,73 @@ def _version(history_version: str, pack: Pack) -> str:
     return h.hexdigest()[:16]
 
 
-_Rows = dict[int, tuple[str, list[float]]]
+_Job = tuple[_Todo, Duty, list[str], dict[str, Known], Law]
 
 
-def _stored(wh: Warehouse, t: _Todo) -> dict[str, _Rows]:
-    """Law -> day since 1970 -> key and exposures, of the rows that the law's present version made."""
-    out: dict[str, _Rows] = {law.law_id: {} for law in t.laws}
+def _stored(wh: Warehouse, t: _Todo) -> dict[str, Known]:
+    """Law -> rows that its present version made."""
     version = {law.law_id: law.version for law in t.laws}
-    for law_id, law_version, day, key, exposures in wh.rows(
-        "SELECT law_id, law_version, epoch(day)::BIGINT // 86400, duty_version, exposures FROM core_exposure_day"
+    frame = wh.read(
+        "SELECT law_id, law_version, epoch(day)::BIGINT // 86400 AS day, duty_version, exposures FROM core_exposure_day"
         " WHERE vehicle_id = ? AND policy_id = ? ORDER BY law_id, day",
         [t.vehicle.vehicle_id, AS_DRIVEN],
-    ):
-        if version.get(law_id) == law_version:
-            out[law_id][day] = (key, exposures)
+    )
+    out = dict.fromkeys(version, NOTHING)
+    for law_id, law_version in version.items():
+        mine = frame.filter((pl.col("law_id") == law_id) & (pl.col("law_version") == law_version))
+        if mine.height:
+            values = mine["exposures"].explode().to_numpy().reshape(mine.height, -1)
+            out[law_id] = known_rows(mine["day"].to_list(), mine["duty_version"].to_list(), values)
     return out
 
 
-def _compute(t: _Todo, duty: Duty, keys: list[str], stored: dict[str, _Rows], law: Law) -> _Found:
+def _compute(t: _Todo, duty: Duty, keys: list[str], stored: dict[str, Known], law: Law) -> _Found:
     known = stored[law.law_id]
-    exposures, computed = update_days(law, duty, t.pack, keys, known)
+    exposures, computed, new = update_days(law, duty, t.pack, keys, known)
     if not np.isfinite(exposures).all():
         raise ValueError(f"Law {law.law_id} gives exposures that are not finite for vehicle {t.vehicle.vehicle_id}.")
     days = days_of_duty(duty)
-    same = [known.get(day) == (key, row) for day, key, row in zip(days, keys, exposures.tolist(), strict=True)]
     return _Found(
         exposures,
-        [i for i, stays in enumerate(same) if not stays],
-        sorted(set(known) - set(days)),
+        new,
+        sorted(set(known.keys) - set(days)),
         {days[i] for i in computed} if law.day_by_day else set(),
         law.range_check(duty, t.pack).outside_frac,
     )
 
 
-def _write(wh: Warehouse, t: _Todo, law: Law, duty: Duty, keys: list[str], found: _Found) -> None:
-    key = [t.vehicle.vehicle_id, law.law_id, AS_DRIVEN]
-    days = days_of_duty(duty)
-    names = {
-        "vehicle_id": pl.lit(t.vehicle.vehicle_id),
-        "law_id": pl.lit(law.law_id),
-        "policy_id": pl.lit(AS_DRIVEN),
-        "law_version": pl.lit(law.version),
-    }
-    rows = pl.DataFrame(
-        {
-            "day": pl.Series([days[i] for i in found.changed], dtype=pl.Int32).cast(pl.Date),
-            "duty_version": pl.Series([keys[i] for i in found.changed], dtype=pl.String),
-            "exposures": pl.Series(found.exposures[found.changed].tolist(), dtype=pl.List(pl.Float64)),
-        }
-    ).with_columns(**names)
-    # Rows of another version of the law go too: their days are not among the known ones.
-    old = [*found.gone, *(days[i] for i in found.changed)]
-    where = f"{WHERE} AND (law_version <> ? OR epoch(day)::BIGINT // 86400 IN (SELECT unnest(?)))"
-    wh.write("core_exposure_day", rows, where, [*key, law.version, old])
-    whole = hashlib.sha256("".join([*keys, repr(duty.capacity_ah)]).encode()).hexdigest()[:16]
-    life = pl.DataFrame(
-        {"duty_version": [whole], "days": [float(len(days))], "outside_frac": [found.outside_frac]}
-    ).with_columns(**names)
-    wh.write("core_exposure_life", life, WHERE, key)
+def _write(wh: Warehouse, jobs: list[_Job], found: list[_Found]) -> None:
+    """Rows of a batch, what belongs to lives, and the versions it was made of, in one transaction."""
+    rows, lives, old = [], [], []
+    for (t, duty, keys, _, law), result in zip(jobs, found, strict=True):
+        days = days_of_duty(duty)
+        at = {"vehicle_id": t.vehicle.vehicle_id, "law_id": law.law_id, "policy_id": AS_DRIVEN}
+        named = [pl.lit(value).alias(name) for name, value in (at | {"law_version": law.version}).items()]
+        day = pl.Series("day", [days[i] for i in result.new], dtype=pl.Int32)
+        key = pl.Series("duty_version", [keys[i] for i in result.new], dtype=pl.String)
+        values = pl.Series("exposures", result.exposures[result.new]).arr.to_list()
+        rows.append(pl.DataFrame([day.cast(pl.Date), key, values]).with_columns(named))
+        gone = pl.Series("day", [*result.gone, *day], dtype=pl.Int32).cast(pl.Date)
+        old.append(pl.DataFrame([gone]).with_columns(named))
+        whole = hashlib.sha256("".join([*keys, repr(duty.capacity_ah)]).encode()).hexdigest()[:16]
+        life = {"law_version": law.version, "duty_version": whole, "days": float(len(days))}
+        lives.append(at | life | {"outside_frac": result.outside_frac})
+    of_law = "d.vehicle_id = l.vehicle_id AND d.law_id = l.law_id AND d.policy_id = l.policy_id"
+    states = {t.vehicle.vehicle_id: t.version for t, *_ in jobs}
+    versions = pl.DataFrame({"vehicle_id": list(states), "subject": SUBJECT, "version": list(states.values())})
+    with wh.transaction():
+        _delete(wh, "core_exposure_day", pl.DataFrame(lives), f"{of_law} AND d.law_version <> l.law_version")
+        _delete(wh, "core_exposure_day", pl.concat(old), f"{of_law} AND d.day = l.day")
+        wh.append("core_exposure_day", pl.concat(rows))
+        _delete(wh, "core_exposure_life", pl.DataFrame(lives), of_law)
+        wh.append("core_exposure_life", pl.DataFrame(lives))
+        _delete(wh, "meta_state", versions, "d.vehicle_id = l.vehicle_id AND d.subject = l.subject")
+        wh.append("meta_state", versions)
+
+
+def _delete(wh: Warehouse, table: str, frame: pl.DataFrame, where: str) -> None:
+    wh.con.register("_old", frame)
+    try:
+        wh.con.execute(f"DELETE FROM {table} d USING _old l WHERE {where}")  # noqa: S608 - our names
+    finally:
+        wh.con.unregister("_old")
