@@ -9,6 +9,7 @@ import numpy as np
 
 from models.domain import DAYS_PER_MONTH, DAYS_PER_YEAR, REPRESENTATIVE_WEEKS, Duty, FloatArray, Pack
 from models.laws.base import Law
+from models.laws.sei import SeiLaw, exposures_of
 
 LEVELS = (1.0, 0.9, 0.8, 0.7)
 """Present capacities at which a policy is dispatched: fade feeds back on duty. [1]"""
@@ -23,7 +24,14 @@ def daily_exposures(duty: Duty, pack: Pack, laws: Sequence[Law]) -> dict[str, Fl
     dict[str, FloatArray]
         law_id -> shape (days, k) with the k of the law.
     """
-    return {law.law_id: law.exposures(duty, pack) for law in laws}
+    found = {law.law_id: law.exposures(duty, pack) for law in laws if not isinstance(law, SeiLaw)}
+    by_cell: dict[tuple[str, object], list[SeiLaw]] = {}
+    for law in laws:
+        if isinstance(law, SeiLaw):
+            by_cell.setdefault((law.cell_id, law.home), []).append(law)
+    for members in by_cell.values():
+        found |= exposures_of(members, duty, pack)
+    return {law.law_id: found[law.law_id] for law in laws}
 
 
 def months_between(days: float) -> int:

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.domain import FloatArray
+from models.domain import Duty, FloatArray
+from models.exposure import daily_exposures
 from models.laws.sei import SeiLaw, _cached_windows
-from models.laws.sei_daily import daily_growth
 from models.laws.sei_kernel import KELVIN, anode_potential, growth_terms, step_terms, substeps
+from models.v2h_year import v2h_pack
 
+PACK = v2h_pack("nmc811_lgm50")
 LAWS = [SeiLaw(cell, law) for cell in ("nmc811_lgm50", "lfp_prada2013") for law in ("sei_ec", "sei_interstitial")]
 
 
@@ -40,23 +42,37 @@ def plain(
     return out
 
 
-@pytest.mark.parametrize("law", LAWS, ids=lambda law: f"{law.cell_id}-{law.law_id}")
-@given(seed=st.integers(0, 10_000), swing_k=st.floats(0.0, 40.0))
-@settings(max_examples=6, deadline=None)
-def test_the_fast_kernel_is_the_plain_sum(law: SeiLaw, seed: int, swing_k: float) -> None:
+def made_duty(seed: int, swing_k: float) -> Duty:
+    """Sixty hours of rests and currents, with temperatures that swing within a rest."""
     rng = np.random.default_rng(seed)
     moving = rng.random(60) < 0.4
     current = np.zeros((60, 4))
     current[moving, 0] = rng.uniform(-0.6, 0.6, moving.sum())
     soc = np.clip(0.5 + np.cumsum(np.concatenate([[0.0], 0.2 * current.sum(axis=1)])), 0.0, 1.0)
-    flow = np.abs(current[:, 0]) * rng.uniform(0.9, 3.0, 60) if seed % 2 else np.empty(0)
+    flow = np.abs(current[:, 0]) * rng.uniform(0.9, 3.0, 60) if seed % 2 else None
     temp_c = 10.0 + swing_k * rng.uniform(-1, 1, 60)
-    t = law.tables
-    windows = _cached_windows(law.cell_id, law.law_id, law.home, law.version)[0]
-    fast = daily_growth(
-        soc, temp_c, current, flow, 1.0, 24, windows, law.coarse, law.nodes, law.middle, t.constants,
-        t.esoh.anode_ocp_v, t.entropic_v_per_k, t.exchange_a_m2,
-    )  # fmt: skip
+    start = np.datetime64("2025-01-01", "us")
+    ah = PACK.capacity_ah
+    return Duty(start, 60, soc, temp_c, current * ah, ah, np.zeros(60, np.uint8), None if flow is None else flow * ah)
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: f"{law.cell_id}-{law.law_id}")
+@given(seed=st.integers(0, 10_000), swing_k=st.floats(0.0, 40.0))
+@settings(max_examples=6, deadline=None)
+def test_the_fast_kernel_is_the_plain_sum(law: SeiLaw, seed: int, swing_k: float) -> None:
+    duty = made_duty(seed, swing_k)
+    flow = np.empty(0) if duty.flow_a is None else duty.flow_a / PACK.capacity_ah
+    fast = law.exposures(duty, PACK)
     # At the fullest window an anode beyond its limit would lose more than all lithium in a day: compared up to there.
-    wanted = np.minimum(plain(law, soc, temp_c, current, flow, 24), 1.0)
-    np.testing.assert_allclose(np.minimum(fast, 1.0), wanted, rtol=2e-8)
+    exact = plain(law, duty.cell_soc_frac, duty.temp_c, duty.current_a / PACK.capacity_ah, flow, 24)
+    np.testing.assert_allclose(np.minimum(fast, 1.0), np.minimum(exact, 1.0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("cell_id", ["nmc811_lgm50", "lfp_prada2013"])
+def test_members_are_the_same_alone_and_together(cell_id: str) -> None:
+    members = [law for law in LAWS if law.cell_id == cell_id]
+    duty = made_duty(3, 8.0)
+    together = daily_exposures(duty, PACK, members)
+    assert list(together) == [law.law_id for law in members]
+    for law in members:
+        np.testing.assert_array_equal(together[law.law_id], law.exposures(duty, PACK))

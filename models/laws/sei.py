@@ -16,8 +16,9 @@ of temperature and depth. Calibrated to fleet medians, not to this vehicle (see 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +26,14 @@ import numpy as np
 from models.domain import Duty, FloatArray, IntArray, Pack
 from models.laws.base import Projection, RangeCheck
 from models.laws.esoh import EsohTables, capacity_frac, window
-from models.laws.sei_daily import daily_growth
+from models.laws.sei_daily import NO_GRID, Grid, anode_rows, daily_growth, grid_of
 from models.laws.sei_kernel import SeiConstants, run_segment
 from models.laws.sei_project import balance_grid, project_draws
 from models.laws.sei_steps import Steps
 from models.parameters import Entry, entry, load
 
 LAW_IDS = ("sei_ec", "sei_interstitial")
-VERSION = 4
+VERSION = 5
 NODES = {
     "sei_ec": np.array([4e-4, 4e-3, 0.015, 0.04, 0.09, 0.17, 0.32, 0.65]),
     "sei_interstitial": np.array([4e-4, 0.03, 0.1, 0.25, 0.6]),  # 1/G is all but proportional to the thickness
@@ -40,13 +41,14 @@ NODES = {
 """Film thicknesses at which growth is stored, in units of the film that would hold all cyclable lithium. [1]"""
 MIDDLE = {"sei_ec": 3, "sei_interstitial": 2}
 """Node at which every window has its growth; the others have them at the coarse windows only."""
+_STEPS = np.linspace(0.69, 1.0, 20)
 FULLNESS = {
-    "sei_ec": np.concatenate([[0.5, 0.6, 0.67], np.linspace(0.73, 1.0, 8), [1.06, 1.1]]),
+    "sei_ec": np.concatenate([[0.5, 0.58, 0.64], _STEPS[1::2], [1.06, 1.1]]),  # a part of those below: computed at once
     # steep in the anode's potential: follows the steps of the graphite's curve
-    "sei_interstitial": np.concatenate([[0.5, 0.58, 0.64], np.linspace(0.69, 1.0, 20), [1.03, 1.06, 1.1]]),
+    "sei_interstitial": np.concatenate([[0.5, 0.58, 0.64], _STEPS, [1.03, 1.06, 1.1]]),
 }
 """Windows at which growth is stored: full anode's stoichiometry over that of the new cell. [1]"""
-COARSE = {"sei_ec": np.array([0, 2, 6, 10, 12]), "sei_interstitial": np.array([0, 3, 9, 16, 22, 25])}
+COARSE = {"sei_ec": np.array([0, 3, 7, 12, 14]), "sei_interstitial": np.array([0, 3, 9, 16, 22, 25])}
 """Windows that have all nodes: how growth depends on thickness changes little from window to window."""
 
 
@@ -58,6 +60,11 @@ class SeiTables:
     esoh: EsohTables
     entropic_v_per_k: FloatArray
     exchange_a_m2: FloatArray
+
+    @cached_property
+    def anode_rows(self) -> FloatArray:
+        """Potential and exchange current of the anode side by side (see `models.laws.sei_daily.anode_rows`)."""
+        return anode_rows(self.esoh.anode_ocp_v, self.exchange_a_m2)
 
     @property
     def new_state(self) -> FloatArray:
@@ -179,23 +186,7 @@ class SeiLaw:
 
     def exposures(self, duty: Duty, pack: Pack) -> FloatArray:
         """Daily exposures, shape (days, k): film growth at every window and node, full cycles, trapped lithium."""
-        t = self.tables
-        return daily_growth(
-            np.clip(duty.cell_soc_frac, 0.0, 1.0),
-            duty.temp_c,
-            duty.current_a / pack.capacity_ah,
-            np.empty(0) if duty.flow_a is None else duty.flow_a / pack.capacity_ah,
-            duty.step_hours,
-            24 * 60 // duty.step_minutes,
-            _cached_windows(self.cell_id, self._law_id, self.home, self._version)[0],
-            self.coarse,
-            self.nodes,
-            self.middle,
-            t.constants,
-            t.esoh.anode_ocp_v,
-            t.entropic_v_per_k,
-            t.exchange_a_m2,
-        )
+        return exposures_of((self,), duty, pack)[self._law_id]
 
     def project(
         self,
@@ -311,6 +302,41 @@ def members(cell_id: str, home: Path | None = None) -> tuple[SeiLaw, ...]:
     known = load("laws", home)
     parameter_set = entry("cells", cell_id, home).text("parameter_set")
     return tuple(SeiLaw(cell_id, law_id, home) for law_id in LAW_IDS if parameters_id(law_id, parameter_set) in known)
+
+
+def exposures_of(laws: Sequence[SeiLaw], duty: Duty, pack: Pack) -> dict[str, FloatArray]:
+    """Daily exposures of one member or of both members of a cell: both at once cost little more than one.
+
+    Returns
+    -------
+    dict[str, FloatArray]
+        law_id -> shape (days, k); the same numbers whether a member is alone or not.
+    """
+    fullness = np.unique(np.concatenate([law.fullness for law in laws]))
+    grids: dict[str, Grid] = {}
+    windows = np.empty((fullness.size, 4))
+    for law in laws:
+        at = np.searchsorted(fullness, law.fullness)
+        windows[at] = _cached_windows(law.cell_id, law.law_id, law.home, law.version)[0]
+        grids[law.law_id] = grid_of(at, law.coarse, law.nodes, law.middle)
+    by_id = {law.law_id: law.tables for law in laws}
+    ec, inter = (by_id.get(law_id, laws[0].tables) for law_id in LAW_IDS)
+    found = daily_growth(
+        np.clip(duty.cell_soc_frac, 0.0, 1.0),
+        duty.temp_c,
+        duty.current_a / pack.capacity_ah,
+        np.empty(0) if duty.flow_a is None else duty.flow_a / pack.capacity_ah,
+        duty.step_hours,
+        24 * 60 // duty.step_minutes,
+        windows,
+        grids.get(LAW_IDS[0], NO_GRID),
+        ec.constants,
+        grids.get(LAW_IDS[1], NO_GRID),
+        inter.constants,
+        inter.anode_rows,
+        inter.entropic_v_per_k,
+    )
+    return {law_id: rows for law_id, rows in zip(LAW_IDS, found, strict=True) if law_id in by_id}
 
 
 def kernel_run(

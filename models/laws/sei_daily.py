@@ -1,90 +1,161 @@
 """Numba core of `models.laws.sei.SeiLaw.exposures`: what a day would grow at every window and film thickness.
 
 Written for speed; the plain form of the same sums is `models.laws.sei_kernel.step_terms` and ``growth_terms``
-(tests/test_sei_daily.py holds both together). Three exact rearrangements carry it:
+(tests/test_sei_daily.py holds both together). What carries it:
 
-- At rest every exponent is linear in 1/T. A parked car's temperature moves while its state of charge stands still, so
-  the exponentials of a rest are taken once and carried on by a short series in the change of 1/T.
+- Both members follow from one exponential a window: with k = exp(-F phi / RT), growth over interstitials goes with k,
+  the kinetic slowness of "ec reaction limited" with k^(-1/2).
+- At rest every exponent is linear in 1/T. A parked car's temperature moves while its state of charge stands still: a
+  rest is told by the moments of its changes of 1/T. Growth over interstitials is a series in them, that in series
+  with diffusion two temperatures that have the first four moments (Gauss's quadrature).
 - With Butler-Volmer's z = j / (2 j0), exp(F eta / RT) is (z + sqrt(1 + z^2))^2: no asinh.
-- Growth over interstitials at rest is inverse to the thickness: one sum a window serves all thicknesses; and the
-  series of a whole rest is one series in the moments of its changes of 1/T.
+- Loops over windows have no branch and no call, and divisions raise nothing (``error_model="numpy"``): they compile
+  to vector instructions.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from models.domain import FloatArray, IntArray
-from models.laws.esoh import EDGE, table_at
+from models.laws.esoh import EDGE
 from models.laws.sei_kernel import FARADAY, GAS, KELVIN, SeiConstants, step_terms, substeps
 
-SERIES_REACH = 0.25  # change of an exponent up to which the series errs below 1e-8
+REACH_PER_K = 4e-5  # change of 1/T up to which a rest is one series: 3 K
+POTENTIAL_SLOPE = FARADAY / GAS  # [K/V]
+_VECTOR = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
-@njit(cache=True, nogil=True)
+class Grid(NamedTuple):
+    """What a member's growth is wanted at: entry i is window ``window[i]`` with a film of ``nodes[node[i]]``.
+
+    ``coarse`` are the windows that have trapped lithium. A member that is not wanted has no entries.
+    """
+
+    window: IntArray
+    node: IntArray
+    nodes: FloatArray
+    coarse: IntArray
+
+
+def grid_of(windows: IntArray, coarse: IntArray, nodes: FloatArray, middle: int) -> Grid:
+    """Grid of a member: all its windows at the middle node, then a coarse choice of them at all nodes.
+
+    Parameters
+    ----------
+    windows
+        Places of the member's windows among those handed to `daily_growth`, shape (w,).
+    coarse
+        Those of them that have all nodes, places among the member's own, shape (c,).
+    nodes, middle
+        Film thicknesses in film units, shape (t,), and the index of the one that all windows have.
+    """
+    every = np.tile(np.arange(nodes.size), coarse.size)
+    return Grid(
+        np.concatenate([windows, np.repeat(windows[coarse], nodes.size)]).astype(np.int64),
+        np.concatenate([np.full(windows.size, middle), every]).astype(np.int64),
+        np.ascontiguousarray(nodes, dtype=np.float64),
+        np.ascontiguousarray(windows[coarse], dtype=np.int64),
+    )
+
+
+NO_GRID = Grid(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64))
+
+
+def anode_rows(ocp: FloatArray, exchange: FloatArray) -> FloatArray:
+    """Potential and exchange current with their steps to the next point, side by side, shape (n - 1, 4)."""
+    if ocp.shape != exchange.shape:
+        raise ValueError(f"Tables of the anode need one grid, got {ocp.shape} and {exchange.shape}.")
+    return np.ascontiguousarray(np.stack([ocp[:-1], np.diff(ocp), exchange[:-1], np.diff(exchange)], axis=1))
+
+
+@njit(**_VECTOR)
+def _exp(z: FloatArray) -> None:
+    """z <- exp(z): (series of z / 1024)^1024, to 1e-8 for abs(z) < 90."""
+    for i in range(z.size):
+        y = z[i] * (1.0 / 1024.0)
+        y = 1.0 + y * (1.0 + y * (1 / 2 + y * (1 / 6 + y * (1 / 24 + y * (1 / 120 + y * (1 / 720))))))
+        y = y * y
+        y = y * y
+        y = y * y
+        y = y * y
+        y = y * y
+        y = y * y
+        y = y * y
+        y = y * y
+        y = y * y
+        z[i] = y * y
+
+
+@njit(**_VECTOR)
 def _series(z: float) -> float:
-    """exp(z) for abs(z) up to `SERIES_REACH`."""
+    """exp(z) for abs(z) below 1/2."""
     return 1.0 + z * (1.0 + z * (1 / 2 + z * (1 / 6 + z * (1 / 24 + z * (1 / 120 + z * (1 / 720))))))
 
 
-@njit(cache=True, nogil=True)
-def _add_slow(row: FloatArray, base: int, nodes: FloatArray, hours: float, a: float, b: float) -> None:
-    """row[base + t] += hours / (a + b nodes[t]); four quotients share one division."""
-    n = nodes.size
-    t = 0
-    while t + 4 <= n:
-        s_0, s_1 = a + b * nodes[t], a + b * nodes[t + 1]
-        s_2, s_3 = a + b * nodes[t + 2], a + b * nodes[t + 3]
-        first, second = s_0 * s_1, s_2 * s_3
-        all_four = hours / (first * second)
-        first, second = all_four * second, all_four * first
-        row[base + t] += first * s_1
-        row[base + t + 1] += first * s_0
-        row[base + t + 2] += second * s_3
-        row[base + t + 3] += second * s_2
-        t += 4
-    while t < n:
-        row[base + t] += hours / (a + b * nodes[t])
-        t += 1
+@njit(**_VECTOR)
+def _look_up(
+    rows: FloatArray,
+    first: FloatArray,
+    wide: FloatArray,
+    soc: float,
+    shift: float,
+    ocp: FloatArray,
+    exchange: FloatArray,
+) -> None:
+    """Potential and exchange current of every window at a state of charge."""
+    top = rows.shape[0] - 1e-6
+    for w in range(first.size):
+        u = min(max(first[w] + soc * wide[w] + shift, 0.0), top)
+        j = int(u)
+        u -= j
+        ocp[w] = rows[j, 0] + rows[j, 1] * u
+        exchange[w] = rows[j, 2] + rows[j, 3] * u
 
 
-@njit(cache=True, nogil=True)
-def _add_windows(row: FloatArray, hours: float, kinetic: FloatArray, film: float) -> None:
-    """row[w] += hours / (kinetic[w] + film); four quotients share one division."""
-    n = kinetic.size
-    w = 0
-    while w + 4 <= n:
-        s_0, s_1, s_2, s_3 = kinetic[w] + film, kinetic[w + 1] + film, kinetic[w + 2] + film, kinetic[w + 3] + film
-        first, second = s_0 * s_1, s_2 * s_3
-        all_four = hours / (first * second)
-        first, second = all_four * second, all_four * first
-        row[w] += first * s_1
-        row[w + 1] += first * s_0
-        row[w + 2] += second * s_3
-        row[w + 3] += second * s_2
-        w += 4
-    while w < n:
-        row[w] += hours / (kinetic[w] + film)
-        w += 1
+@njit(**_VECTOR)
+def _look_up_one(
+    table: FloatArray, first: FloatArray, wide: FloatArray, soc: float, shift: float, out: FloatArray
+) -> None:
+    """A table at every window; left alone where it has one entry."""
+    if table.size > 1:
+        top = table.size - 1.000001
+        for w in range(first.size):
+            u = min(max(first[w] + soc * wide[w] + shift, 0.0), top)
+            j = int(u)
+            out[w] = table[j] + (table[j + 1] - table[j]) * (u - j)
 
 
-@njit(cache=True, nogil=True)
-def _flush(parked: FloatArray, anchor: FloatArray, slope: FloatArray, moments: FloatArray) -> None:
-    """parked[w] += anchor[w] sum_i h_i exp(slope[w] c_i), from a rest's moments sum_i h_i c_i^k / k!, then cleared."""
-    if moments[0] > 0.0:
-        for w in range(anchor.size):
-            s = slope[w]
-            total = moments[6]
-            for k in range(5, -1, -1):
-                total = moments[k] + s * total
-            parked[w] += anchor[w] * total
-        moments[:] = 0.0
+@njit(**_VECTOR)
+def _add_slow(row: FloatArray, hours: float, kinetic: FloatArray, window: IntArray, film: FloatArray, by: float,
+              slow: FloatArray) -> None:  # fmt: skip
+    """row[i] += hours / (kinetic[window[i]] + by film[i])."""
+    for i in range(window.size):
+        slow[i] = kinetic[window[i]] + by * film[i]
+    for i in range(window.size):
+        row[i] += hours / slow[i]
 
 
-@njit(cache=True, nogil=True)
+@njit(**_VECTOR)
+def _two_temperatures(moments: FloatArray) -> tuple[float, float, float, float]:
+    """Two changes of 1/T and the hours at each that have a rest's first four moments (sum of h c^k / k!)."""
+    hours = moments[0]
+    mean = moments[1] / hours
+    square = 2.0 * moments[2] / hours
+    spread = square - mean * mean
+    if spread <= 1e-18 + 1e-10 * square:
+        return mean, mean, hours, 0.0
+    lean = 0.5 * (6.0 * moments[3] / hours - mean * (3.0 * square - 2.0 * mean * mean)) / spread
+    reach = math.sqrt(lean * lean + spread)
+    share = 0.5 * (1.0 + lean / reach)
+    return mean + lean - reach, mean + lean + reach, hours * share, hours * (1.0 - share)
+
+
+@njit(**_VECTOR)
 def daily_growth(
     cell_soc: FloatArray,
     temp_c: FloatArray,
@@ -93,129 +164,143 @@ def daily_growth(
     step_hours: float,
     steps_per_day: int,
     windows: FloatArray,
-    coarse: IntArray,
-    nodes: FloatArray,
-    middle: int,
-    k: SeiConstants,
-    ocp: FloatArray,
+    ec: Grid,
+    ec_k: SeiConstants,
+    inter: Grid,
+    inter_k: SeiConstants,
+    rows: FloatArray,
     entropic: FloatArray,
-    exchange: FloatArray,
-) -> FloatArray:
-    """Daily exposures: growth at windows and nodes, equivalent full cycles, lithium trapped per unit of wear.
+) -> tuple[FloatArray, FloatArray]:
+    """Daily exposures of both members: growth at windows and nodes, full cycles, lithium trapped per unit of wear.
 
-    Every window has growth at the middle node; a coarse choice of them has all nodes, and the trapped lithium.
+    No day leans on another: a day's row follows from its own steps and one on either side.
 
     Parameters
     ----------
     windows
         Anode and cathode stoichiometry at empty and full of each level, shape (w, 4): x_0, x_100, y_0, y_100.
-    coarse
-        Indices of the windows that have all nodes, increasing, shape (c,).
-    nodes, middle
-        Film thicknesses in film units, shape (t,), and the index of the one that all windows have.
+    ec, inter
+        What is wanted of "ec reaction limited" and of "interstitial-diffusion limited".
+    ec_k, inter_k
+        Their constants; those of the cell are the same in both.
+    rows
+        From `anode_rows`.
+    entropic
+        Change of the anode's potential with temperature on the grid of the tables, or one zero. [V/K]
 
     Returns
     -------
-    ndarray
-        Shape (days, w + c * t + 1 + c).
+    tuple of ndarray
+        Shape (days, entries + 1 + coarse) each.
     """
     hours, rate, temp, soc_0, soc_1, step = substeps(cell_soc, temp_c, current_c, step_hours, flow_c)
     days = (temp_c.size + steps_per_day - 1) // steps_per_day
-    n_w, n_t, n_c = windows.shape[0], nodes.size, coarse.size
-    cycles_at = n_w + n_c * n_t
-    out = np.zeros((days, cycles_at + 1 + n_c))
-    parked = np.zeros((days, n_w))  # interstitials at rest: growth times thickness
-    anode_share = k.anode_ah / k.lithium_ah
-    cathode_share = k.cathode_wear_ratio * k.cathode_ah / k.lithium_ah
-    sign = -1.0 if k.interstitial else 0.5
-    zero_v = 0.0 if k.interstitial else k.film_potential_v
-    a_first = 1.0 if k.interstitial else 1.0 / (k.solvent_mol_m3 * k.kinetic_m_s * k.film_unit_m)
-    b_rest = 0.0 if k.interstitial else 1.0 / (k.solvent_mol_m3 * k.film_diffusivity_m2_s)
-    # At rest: exponent of window w = fixed[w] + slope[w] / T; of the film's speed = speed_fixed + speed_slope / T.
-    slope, anchor = np.empty(n_w), np.empty(n_w)
-    speed_slope = -k.film_activation_j / GAS
-    last, inverse_0, speed_0, steepest, last_day = -1.0, 0.0, 0.0, 0.0, 0
+    n_w, n_ec, n_inter = windows.shape[0], ec.window.size, inter.window.size
+    ec_out = np.zeros((days, n_ec + 1 + ec.coarse.size))
+    inter_out = np.zeros((days, n_inter + 1 + inter.coarse.size))
+    k = inter_k if n_inter > 0 else ec_k
+    a_first = 1.0 / (ec_k.solvent_mol_m3 * ec_k.kinetic_m_s * ec_k.film_unit_m)
+    b_rest = 1.0 / (ec_k.solvent_mol_m3 * ec_k.film_diffusivity_m2_s)
+    scale = rows.shape[0] / (1.0 - 2.0 * EDGE)
+    first, wide = (windows[:, 0] - EDGE) * scale, (windows[:, 1] - windows[:, 0]) * scale
+    film = ec.nodes[ec.node] if n_ec > 0 else np.empty(0)
+    slope, anchor, ec_slope, ec_anchor = np.empty(n_w), np.empty(n_w), np.empty(n_w), np.empty(n_w)
+    power, lift, warm, slow, rest = np.empty(n_w), np.empty(n_w), np.zeros(n_w), np.empty(n_ec), np.zeros(n_w)
+    share = np.empty(inter.nodes.size)
+    speed_slope, half = -k.film_activation_j / GAS, 0.5 * POTENTIAL_SLOPE
+    last, last_day, inverse_0, speed_0 = -1.0, 0, 0.0, 0.0
     moments = np.zeros(7)
-    power, kinetic, share = np.empty(n_w), np.empty(n_w), np.empty(n_t)
-    thick = nodes[middle]
-    ocp_scale, exchange_scale = (ocp.size - 1) / (1.0 - 2.0 * EDGE), (exchange.size - 1) / (1.0 - 2.0 * EDGE)
-    for i in range(hours.size):
-        day = int(step[i]) // steps_per_day
-        row = out[day]
-        soc, h = 0.5 * (soc_0[i] + soc_1[i]), hours[i]
-        if abs(rate[i]) <= 1e-5:
-            inverse = 1.0 / (temp[i] + KELVIN)
-            change = inverse - inverse_0
-            if soc != last or day != last_day or abs(change) * steepest > SERIES_REACH:  # no day leans on another
-                if k.interstitial:
-                    _flush(parked[last_day], anchor, slope, moments)
-                last, last_day, inverse_0, change = soc, day, inverse, 0.0
-                speed_0 = k.speed * math.exp(speed_slope * (inverse - 1.0 / k.reference_k))
-                steepest = abs(speed_slope)
+    for i in range(hours.size + 1):
+        ended = i == hours.size
+        day = last_day if ended else int(step[i]) // steps_per_day
+        soc = -1.0 if ended else 0.5 * (soc_0[i] + soc_1[i])
+        still = ended or abs(rate[i]) <= 1e-5
+        inverse = 0.0 if ended else 1.0 / (temp[i] + KELVIN)
+        if still and (soc != last or day != last_day or abs(inverse - inverse_0) > REACH_PER_K):
+            if moments[0] > 0.0:  # the rest behind
+                if n_ec > 0:
+                    one, other, first_h, other_h = _two_temperatures(moments)
+                    for part in range(2):
+                        c, h = (one, first_h) if part == 0 else (other, other_h)
+                        if h > 0.0:
+                            for w in range(n_w):
+                                z = ec_slope[w] * c
+                                power[w] = ec_anchor[w] * _series(z)
+                            fast = h * speed_0 * _series(speed_slope * c)
+                            _add_slow(ec_out[last_day], fast, power, ec.window, film, b_rest, slow)
+                if n_inter > 0:
+                    m_0, m_1, m_2, m_3 = moments[0], moments[1], moments[2], moments[3]
+                    m_4, m_5, m_6 = moments[4], moments[5], moments[6]
+                    for w in range(n_w):
+                        s = slope[w] + speed_slope
+                        rest[w] = anchor[w] * (
+                            m_0 + s * (m_1 + s * (m_2 + s * (m_3 + s * (m_4 + s * (m_5 + s * m_6)))))
+                        )
+                    row, fast = inter_out[last_day], speed_0 * inter_k.interstitial_mol_m_s
+                    for t in range(share.size):
+                        share[t] = fast / inter.nodes[t]
+                    for q in range(n_inter):
+                        row[q] += rest[inter.window[q]] * share[inter.node[q]]
+                moments[:] = 0.0
+            if ended:
+                break
+            last, last_day, inverse_0 = soc, day, inverse
+            speed_0 = k.speed * math.exp(speed_slope * (inverse - 1.0 / k.reference_k))
+            _look_up(rows, first, wide, soc, 0.0, power, lift)
+            _look_up_one(entropic, first, wide, soc, 0.0, warm)
+            for w in range(n_w):
+                slope[w] = -POTENTIAL_SLOPE * (power[w] - warm[w] * k.reference_k)
+                anchor[w] = slope[w] * inverse - POTENTIAL_SLOPE * warm[w]
+            _exp(anchor)
+            if n_ec > 0:
+                by = a_first * math.exp(-half * ec_k.film_potential_v * inverse)
                 for w in range(n_w):
-                    x = windows[w, 0] + soc * (windows[w, 1] - windows[w, 0])
-                    warm = sign * FARADAY / GAS * table_at(entropic, x)
-                    slope[w] = sign * FARADAY / GAS * (table_at(ocp, x) - zero_v) - warm * k.reference_k
-                    anchor[w] = math.exp(slope[w] * inverse + warm)
-                    if k.interstitial:  # the film's speed rides on the same series
-                        slope[w] += speed_slope
-                        anchor[w] *= speed_0 * k.interstitial_mol_m_s
-                    steepest = max(steepest, abs(slope[w]))
-            if k.interstitial:
-                moment = h
-                for m in range(7):
-                    moments[m] += moment
-                    moment *= change / (m + 1)
-            else:
-                fast = h * speed_0 * _series(speed_slope * change)
-                for w in range(n_w):
-                    kinetic[w] = a_first * anchor[w] * _series(slope[w] * change)
-                _add_windows(row, fast, kinetic, b_rest * thick)
-                for c in range(n_c):
-                    _add_slow(row, n_w + c * n_t, nodes, fast, float(kinetic[coarse[c]]), b_rest)
+                    ec_slope[w] = -0.5 * slope[w] - half * ec_k.film_potential_v
+                    ec_anchor[w] = by / math.sqrt(anchor[w])
+        if still:
+            change, moment = inverse - inverse_0, hours[i]
+            for m in range(7):
+                moments[m] += moment
+                moment *= change / (m + 1)
+            if rate[i] == 0.0:
+                continue
         else:
-            terms = step_terms(rate[i], temp[i] + KELVIN, 1.0, k)
-            f = sign * terms[0]
+            h, terms = hours[i], step_terms(rate[i], temp[i] + KELVIN, 1.0, k)
+            _look_up(rows, first, wide, soc, terms[1] * scale, power, lift)
+            _look_up_one(entropic, first, wide, soc, terms[1] * scale, warm)
             for w in range(n_w):
-                x = windows[w, 0] + soc * (windows[w, 1] - windows[w, 0]) + terms[1]
-                u = min(max((x - EDGE) * ocp_scale, 0.0), ocp.size - 1.000001)
-                j = int(u)
-                power[w] = ocp[j] + (ocp[j + 1] - ocp[j]) * (u - j) - zero_v
-                u = min(max((x - EDGE) * exchange_scale, 0.0), exchange.size - 1.000001)
-                j = int(u)
-                z = terms[2] / (exchange[j] + (exchange[j + 1] - exchange[j]) * (u - j))
-                lift = z + math.sqrt(1.0 + z * z)
-                kinetic[w] = 1.0 / (lift * lift) if k.interstitial else lift
-                power[w] += terms[6] * (table_at(entropic, x) if entropic.size > 1 else entropic[0])
-            if k.interstitial:
-                for t in range(n_t):
-                    share[t] = h * math.exp(-terms[5] * nodes[t]) / (nodes[t] * terms[3])
-                for w in range(n_w):
-                    kinetic[w] *= math.exp(f * power[w])
-                    row[w] += share[middle] * kinetic[w]
-                for c in range(n_c):
-                    for t in range(n_t):
-                        row[n_w + c * n_t + t] += share[t] * kinetic[coarse[c]]
-            else:
-                for w in range(n_w):
-                    kinetic[w] *= terms[4] * math.exp(f * power[w])
-                _add_windows(row, h, kinetic, terms[3] * thick)
-                for c in range(n_c):
-                    _add_slow(row, n_w + c * n_t, nodes, h, float(kinetic[coarse[c]]), terms[3])
-        cycles = 0.5 * abs(rate[i]) * h
-        if cycles > 0.0:
-            row[cycles_at] += cycles
-            for c in range(n_c):
-                w = coarse[c]
-                x = windows[w, 0] + soc * (windows[w, 1] - windows[w, 0])
-                y = windows[w, 2] + soc * (windows[w, 3] - windows[w, 2])
-                row[cycles_at + 1 + c] += cycles * (anode_share * x + cathode_share * y)
-    if k.interstitial:
-        _flush(parked[last_day], anchor, slope, moments)
-        for day in range(days):
+                power[w] = -terms[0] * (power[w] + terms[6] * warm[w])
+                z = terms[2] / lift[w]
+                lift[w] = math.sqrt(1.0 + z * z) - z
+            _exp(power)
             for w in range(n_w):
-                out[day, w] += parked[day, w] / thick
-            for c in range(n_c):
-                for t in range(n_t):
-                    out[day, n_w + c * n_t + t] += parked[day, coarse[c]] / nodes[t]
-    return out
+                power[w] *= lift[w] * lift[w]
+            if n_inter > 0:
+                row = inter_out[day]
+                for t in range(share.size):
+                    share[t] = h * math.exp(-terms[5] * inter.nodes[t]) / (inter.nodes[t] * terms[3])
+                for q in range(n_inter):
+                    row[q] += power[inter.window[q]] * share[inter.node[q]]
+            if n_ec > 0:
+                speed = k.speed * math.exp(speed_slope * (inverse - 1.0 / k.reference_k))
+                by = a_first * math.exp(-half * ec_k.film_potential_v * inverse)
+                for w in range(n_w):
+                    lift[w] = by / math.sqrt(power[w])
+                _add_slow(ec_out[day], h * speed, lift, ec.window, film, b_rest, slow)
+        _add_cycles(ec_out[day], n_ec, ec.coarse, 0.5 * abs(rate[i]) * hours[i], soc, windows, ec_k)
+        _add_cycles(inter_out[day], n_inter, inter.coarse, 0.5 * abs(rate[i]) * hours[i], soc, windows, inter_k)
+    return ec_out, inter_out
+
+
+@njit(**_VECTOR)
+def _add_cycles(
+    row: FloatArray, at: int, coarse: IntArray, cycles: float, soc: float, windows: FloatArray, k: SeiConstants
+) -> None:
+    """Full cycles, and the lithium that wear by them would trap at each coarse window."""
+    row[at] += cycles
+    anode, cathode = k.anode_ah / k.lithium_ah, k.cathode_wear_ratio * k.cathode_ah / k.lithium_ah
+    for c in range(coarse.size):
+        w = coarse[c]
+        x = windows[w, 0] + soc * (windows[w, 1] - windows[w, 0])
+        y = windows[w, 2] + soc * (windows[w, 3] - windows[w, 2])
+        row[at + 1 + c] += cycles * (anode * x + cathode * y)
