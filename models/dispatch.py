@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.dispatch_blocks import full_step_kwh, prepare
-from models.dispatch_duty import duty_of, energy_of_soc, soc_of_energy
+from models.dispatch_duty import at_meter, duty_of, energy_of_soc, soc_of_energy, window_energy
 from models.dispatch_kernel import (
     ARBITRAGE,
     IMMEDIATE,
@@ -199,7 +199,7 @@ def dispatch(
     def run(first: int, start_kwh: float) -> float:
         spill[:] = 0
         return run_policy(
-            first, prepared.blocks, prepared.need_kwh, prepared.sun_after_kwh, prepared.grid_after_kwh,
+            first, prepared.blocks, prepared.holds, prepared.need_kwh, prepared.sun_after_kwh, prepared.grid_after_kwh,
             prepared.cheap, prepared.dear, year.plugged, year.drive_kwh, year.away_charge_kwh, year.outage,
             prepared.resid_kw, prepared.sun_kwh, prepared.full_kwh, year.import_money_per_kwh, year.peak, start_kwh,
             knobs, CHARGING_CODES[policy.charging], EXPORT_CODES[policy.export], spd, energy,
@@ -245,16 +245,21 @@ def _result(
 ) -> Dispatched:
     dt = year.step_minutes / 60
     standby_kwh = charger.standby_kw * dt
-    meter_in = np.where(charge > 0, charge / charger.charge_efficiency_frac + standby_kwh, 0.0)
-    meter_out = np.where(export > 0, np.maximum(export * charger.export_efficiency_frac - standby_kwh, 0.0), 0.0)
-    load_kwh = year.load_kw * dt
-    served = np.minimum(meter_out[year.outage], load_kwh[year.outage])
-    shares = np.divide(served, load_kwh[year.outage], out=np.zeros_like(served), where=load_kwh[year.outage] > 0)
+    soc, share = window_energy(pack)
+    soc_frac, meter_in, meter_out = np.empty(energy.size), np.empty(charge.size), np.empty(charge.size)
+    at_meter(
+        energy, pack.usable_kwh * capacity_frac, share, soc, charge, export, charger.charge_efficiency_frac,
+        charger.export_efficiency_frac, standby_kwh, soc_frac, meter_in, meter_out,
+    )  # fmt: skip
+    dark = np.flatnonzero(year.outage)
+    load_kwh = year.load_kw[dark] * dt
+    served = np.minimum(meter_out[dark], load_kwh)
+    shares = np.divide(served, load_kwh, out=np.zeros_like(served), where=load_kwh > 0)
     return Dispatched(
         policy_id=policy.policy_id,
         capacity_frac=capacity_frac,
         step_minutes=year.step_minutes,
-        soc_frac=soc_of_energy(pack, energy / (pack.usable_kwh * capacity_frac)),
+        soc_frac=soc_frac,
         energy_kwh=energy,
         drive_kwh=drive,
         away_charge_kwh=away,
@@ -262,7 +267,7 @@ def _result(
         export_kwh=export,
         meter_in_kwh=meter_in,
         meter_out_kwh=meter_out,
-        outage_hours=float(np.count_nonzero(year.outage)) * dt,
+        outage_hours=float(dark.size) * dt,
         outage_bridged_hours=float(shares.sum()) * dt,
         unserved_drive_kwh=float(spill[0]),
         clipped_kwh=float(spill[1] + spill[2] + spill[3]),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numba import njit
 
-from models.domain import Charger, FloatArray, IntArray, RepresentativeYear
+from models.domain import BoolArray, Charger, FloatArray, IntArray, RepresentativeYear
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +20,8 @@ class Blocks:
     ----------
     blocks
         Begin, end, window and whether the car leaves at the end, shape (b, 4).
+    holds
+        Whether a block has steps with driving or charge elsewhere, surplus sun, an outage, the tariff's peak, (b, 4).
     need_kwh
         What a window must hand to the driving after it, shape (windows,). [kWh]
     sun_after_kwh, grid_after_kwh
@@ -32,6 +35,7 @@ class Blocks:
     """
 
     blocks: IntArray
+    holds: BoolArray
     need_kwh: FloatArray
     sun_after_kwh: FloatArray
     grid_after_kwh: FloatArray
@@ -133,6 +137,9 @@ def prepare(year: RepresentativeYear, charger: Charger) -> Blocks:
         t = np.arange(n)
         known[charger] = Blocks(
             blocks=blocks,
+            holds=_holds(
+                ((year.drive_kwh != 0.0) | (year.away_charge_kwh != 0.0), sun > 0.0, year.outage, year.peak), blocks
+            ),
             need_kwh=trip_needs(windows, year.drive_kwh - year.away_charge_kwh, full, n),
             sun_after_kwh=sun_after,
             grid_after_kwh=grid_after,
@@ -143,6 +150,11 @@ def prepare(year: RepresentativeYear, charger: Charger) -> Blocks:
             full_kwh=full,
         )
     return known[charger]
+
+
+def _holds(marks: Sequence[BoolArray], blocks: IntArray) -> BoolArray:
+    sums = np.concatenate([np.zeros((1, len(marks)), np.int64), np.cumsum(np.stack(marks, axis=1), axis=0)])
+    return sums[blocks[:, 1]] > sums[blocks[:, 0]]
 
 
 def _after(kwh: FloatArray, windows: IntArray, blocks: IntArray) -> FloatArray:

@@ -88,8 +88,9 @@ def _wanted_ac_kw(t, resid_kw, outage, p, used_day, used_hours, used_year, day):
 
 @njit(cache=True, nogil=True)
 def run_policy(
-    first, blocks, need, sun_after, grid_after, cheap, dear, plugged, drive, away, outage, resid_kw, sun_kwh, full_kwh,
-    price, peak, e, p, charging, export, steps_per_day, energy, out_drive, out_away, out_charge, out_export, spill,
+    first, blocks, holds, need, sun_after, grid_after, cheap, dear, plugged, drive, away, outage, resid_kw, sun_kwh,
+    full_kwh, price, peak, e, p, charging, export, steps_per_day, energy, out_drive, out_away, out_charge, out_export,
+    spill,
 ):  # fmt: skip  # pragma: no cover
     """Dispatch from step `first` on; fills the `out_` arrays and `energy` (n + 1,) and gives the last energy."""
     n = plugged.shape[0]
@@ -133,8 +134,16 @@ def run_policy(
         target = max(target, min(usable, trip + reserve) - grid_after[b])
         top = max(ceiling, target)
         path[0] = e
+        moves, sunny, dark, peaks = holds[b, 0], holds[b, 1], holds[b, 2], holds[b, 3]
+        if moves or e > usable or e < 0.0:
+            for j in range(m):
+                path[j + 1] = _drive_step(begin + j, path[j], usable, drive, away, out_drive, out_away, spill)
+        else:
+            for j in range(m):
+                path[j + 1] = e
+                out_drive[begin + j] = 0.0
+                out_away[begin + j] = 0.0
         for j in range(m):
-            path[j + 1] = _drive_step(begin + j, path[j], usable, drive, away, out_drive, out_away, spill)
             out_charge[begin + j] = 0.0
             out_export[begin + j] = 0.0
             left[j] = full_kwh[begin + j]
@@ -146,6 +155,8 @@ def run_policy(
                 if charging != IMMEDIATE:
                     break
                 level = target
+            if level - _lowest(path, 0, m) <= TINY:
+                continue
             for j in range(m):
                 if stage == 1 and export == PEAK and peak[begin + j]:
                     continue
@@ -155,7 +166,7 @@ def run_policy(
                     if want > TINY:
                         _charge(path, j, m, want, left, sun_left, out_charge, begin)
         # B. export in the tariff's peak and in outages, in order of time
-        if export != NONE:
+        if export != NONE and (dark or (export == PEAK and peaks)):
             suffix[m] = 0.0
             for j in range(m - 1, -1, -1):
                 suffix[j] = suffix[j + 1] + left[j]
@@ -179,7 +190,7 @@ def run_policy(
                 used_hours[day] += dt
                 used_year[0] += x
         # C. up to the target: the sun first, then the cheapest steps (the earliest where charging is immediate)
-        if charging == SMART:
+        if charging == SMART and sunny:
             for k in range(m):
                 j = m - 1 - k
                 if sun_left[j] <= TINY or out_export[begin + j] > 0.0:
@@ -230,12 +241,14 @@ def run_policy(
         # E. pairs of a dear step in the house and cheap steps that bring the energy back, dearest first
         if export == ARBITRAGE:
             bound = max(floor, keep)
-            sunny = False
+            stored = False
             cheapest = price[cheap[begin]] * p.meter_per_kwh
-            for j in range(m):
-                if sun_left[j] > TINY:
-                    sunny = True
-                    cheapest = min(cheapest, p.sun_cost)
+            if sunny:
+                for j in range(m):
+                    if sun_left[j] > TINY:
+                        stored = True
+                        cheapest = min(cheapest, p.sun_cost)
+            spent = 0  # cheap steps before this one have nothing left
             for k in range(m):
                 s = dear[begin + k]
                 if price[s] * eta_e <= cheapest:
@@ -253,8 +266,10 @@ def run_policy(
                 missing = x
                 undone = 0
                 paid = 0.0
-                for source in range(0 if sunny else 1, 2):
-                    for c in range(m):
+                while spent < m and left[cheap[begin + spent] - begin] <= TINY:
+                    spent += 1
+                for source in range(0 if stored else 1, 2):
+                    for c in range(0 if source == 0 else spent, m):
                         i = cheap[begin + c] - begin if source == 1 else c
                         amount = sun_left[i] if source == 0 else left[i]
                         amount = min(amount, missing)
@@ -295,6 +310,7 @@ def run_policy(
                             out_charge[begin + i] = 0.0
                         left[i] += amount
                         sun_left[i] = undo_sun[u]
+                    spent = 0
                     continue
                 out_export[s] = x
                 used_day[day] += x
