@@ -8,8 +8,10 @@ from datetime import date
 import numpy as np
 
 from models.domain import DAYS_PER_MONTH, DAYS_PER_YEAR, REPRESENTATIVE_WEEKS, Duty, FloatArray, Pack
+from models.laws import sei
 from models.laws.base import Law
-from models.laws.sei import SeiLaw, exposures_of
+from models.laws.power import PowerLaw, exposures_of
+from models.laws.sei import SeiLaw
 
 LEVELS = (1.0, 0.9, 0.8, 0.7)
 """Present capacities at which a policy is dispatched: fade feeds back on duty. [1]"""
@@ -24,13 +26,20 @@ def daily_exposures(duty: Duty, pack: Pack, laws: Sequence[Law]) -> dict[str, Fl
     dict[str, FloatArray]
         law_id -> shape (days, k) with the k of the law.
     """
-    found = {law.law_id: law.exposures(duty, pack) for law in laws if not isinstance(law, SeiLaw)}
-    by_cell: dict[tuple[str, object], list[SeiLaw]] = {}
-    for law in laws:
+    found: dict[str, FloatArray] = {}
+    of_cell: dict[tuple[str, object], list[SeiLaw]] = {}
+    power: list[PowerLaw] = []
+    for law in laws:  # members of a kind share most of their work
         if isinstance(law, SeiLaw):
-            by_cell.setdefault((law.cell_id, law.home), []).append(law)
-    for members in by_cell.values():
-        found |= exposures_of(members, duty, pack)
+            of_cell.setdefault((law.cell_id, law.home), []).append(law)
+        elif isinstance(law, PowerLaw):
+            power.append(law)
+        else:
+            found[law.law_id] = law.exposures(duty, pack)
+    for members in of_cell.values():
+        found |= sei.exposures_of(members, duty, pack)
+    if power:
+        found |= exposures_of(power, duty, pack)
     return {law.law_id: found[law.law_id] for law in laws}
 
 

@@ -29,7 +29,7 @@ def table_axes() -> tuple[FloatArray, FloatArray]:
     return np.linspace(0.0, 1.0, TABLE_SOC), np.linspace(TABLE_LOW_C, TABLE_HIGH_C, n)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _close(
     values: FloatArray,
     sums: FloatArray,
@@ -65,7 +65,7 @@ def _close(
     return n, m
 
 
-@njit(cache=True, nogil=True, inline="always")  # handing the arrays over costs more than the work
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")  # handing the arrays over costs more than the work
 def _emit(
     sums: FloatArray,
     at: NDArray[np.int64],
@@ -88,7 +88,7 @@ def _emit(
     return m + 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def duty_pass(
     cell_soc: FloatArray,
     temp_c: FloatArray,
@@ -98,7 +98,7 @@ def duty_pass(
     present_per_hour: float,
     per_day: int,
     step_days: float,
-    table: FloatArray,
+    tables: FloatArray,
     volt: FloatArray,
     stored: FloatArray,
 ) -> tuple[FloatArray, NDArray[np.int64], bool]:
@@ -116,12 +116,12 @@ def duty_pass(
         Present capacity over capacity as new, over the hours of a step: C-rate of a change of SOC. [1/h]
     per_day, step_days
         Steps a day; days a step. [d]
-    table
-        Increment of z a day over SOC and temperature on `table_axes`, shape (soc, temp).
+    tables
+        Of each law: increment of z a day over SOC and temperature on `table_axes`, shape (laws, soc, temp).
     volt
         Open-circuit voltage of one cell on a uniform grid of SOC, shape (v,); of one NaN where no law asks. [V]
     stored
-        Storage exposure a day, shape (days,), written in place.
+        Storage exposure a day of each law, shape (laws, days), written in place.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def duty_pass(
         the order in which they closed; day on which each ends, shape (m,); whether all steps lay within the table.
     """
     per_flow = present_per_hour / per_capacity
-    inside = _store(cell_soc, temp_c, flow, per_flow, per_day, step_days, table, stored)
+    inside = _store(cell_soc, temp_c, flow, per_flow, per_day, step_days, tables, stored)
     steps, uses, flowing = temp_c.shape[0], current.shape[1], flow.shape[0] > 0
     room = steps + 2  # memory that is never touched costs nothing
     half, day = np.empty((5, room)), np.empty(room, dtype=np.int64)
@@ -172,7 +172,7 @@ def duty_pass(
     return half[:, :m], day[:m], inside
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _square_at(volt: FloatArray, last: int, soc: float) -> float:
     u = min(max(soc, 0.0), 1.0) * last
     r = min(int(u), last - 1)
@@ -180,17 +180,24 @@ def _square_at(volt: FloatArray, last: int, soc: float) -> float:
     return v * v
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _stored_at(flat: FloatArray, n_soc: int, n_temp: int, soc: float, c: int, fw: float) -> float:
-    u = min(max(soc, 0.0), 1.0) * n_soc
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _soc_place(soc: float, n_soc: int) -> tuple[int, float]:
+    """Row of a storage table below a state of charge (clipped to 0..1; 0 where missing), and the way to the next."""
+    u = soc * n_soc
+    u = u if u > 0.0 else 0.0
+    u = u if u < n_soc else float(n_soc)
     base = min(int(u), n_soc - 1)
-    c += base * n_temp
+    return base, u - base
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _stored_at(flat: FloatArray, n_temp: int, c: int, fu: float, fw: float) -> float:
     low = flat[c] + (flat[c + 1] - flat[c]) * fw
     c += n_temp
-    return low + (flat[c] + (flat[c + 1] - flat[c]) * fw - low) * (u - base)
+    return low + (flat[c] + (flat[c + 1] - flat[c]) * fw - low) * fu
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _store(
     cell_soc: FloatArray,
     temp_c: FloatArray,
@@ -198,44 +205,73 @@ def _store(
     present_per_flow: float,
     per_day: int,
     step_days: float,
-    table: FloatArray,
+    tables: FloatArray,
     stored: FloatArray,
 ) -> bool:
-    """Storage exposure of every day; whether all steps lay within the table.
+    """Storage exposure of every day and law; whether all steps lay within the tables.
 
     While SOC moves its path is straight (Simpson); when current flows for a part of the step only, the rest is spent
-    at its ends (`models.laws.sei_kernel.rest_before`).
+    at its ends (`models.laws.sei_kernel.rest_before`). Places in the tables are the same for all laws.
     """
-    n_soc, n_temp = table.shape[0] - 1, table.shape[1]
-    flat = table.ravel()
-    inside = True
-    for d in range(stored.shape[0]):
-        total = 0.0
-        for j in range(d * per_day, min((d + 1) * per_day, temp_c.shape[0])):
+    n_soc, n_temp = tables.shape[1] - 1, tables.shape[2]
+    hottest = n_temp - 1.0
+    at, up, warm, weight = np.empty(per_day, np.int32), np.empty(per_day), np.empty(per_day), np.empty(per_day)
+    ends, end_place, moving = np.empty((per_day, 2), np.int32), np.empty((per_day, 4)), np.empty(per_day, np.int64)
+    outside = 0
+    for d in range(stored.shape[1]):
+        first = d * per_day
+        n = min(per_day, temp_c.shape[0] - first)
+        soc, temp = cell_soc[first : first + n + 1], temp_c[first : first + n]
+        for i in range(n):
+            w = (temp[i] - TABLE_LOW_C) * (1.0 / TABLE_STEP_C)
+            both = soc[i] + soc[i + 1]
+            outside += not (w >= 0.0 and w < hottest and both < np.inf)  # a missing value lies outside
+            w = w if w > 0.0 else 0.0
+            w = w if w < hottest - 1e-9 else hottest - 1e-9
+            c = np.floor(w)
+            u = 0.5 * n_soc * both
+            u = u if u > 0.0 else 0.0
+            u = u if u < n_soc - 1e-9 else n_soc - 1e-9
+            base = np.floor(u)
+            at[i] = np.int32(base * n_temp + c)
+            up[i], warm[i], weight[i] = u - base, w - c, 1.0
+        m = 0
+        for i in range(n):
+            moving[m] = i
+            m += abs(soc[i + 1] - soc[i]) > STILL_SOC
+        for k in range(m):
+            i = moving[k]
+            j = first + i
             start, end = cell_soc[j], cell_soc[j + 1]
-            w = (temp_c[j] - TABLE_LOW_C) * (1.0 / TABLE_STEP_C)
-            c = int(w)  # a missing value becomes a large negative number
-            if c < 0 or c >= n_temp - 1 or not start + end < np.inf:
-                inside = False
-                continue
-            fw = w - c
-            middle = _stored_at(flat, n_soc, n_temp, 0.5 * (start + end), c, fw)
-            if abs(end - start) > STILL_SOC:
-                first = _stored_at(flat, n_soc, n_temp, start, c, fw)
-                final = _stored_at(flat, n_soc, n_temp, end, c, fw)
-                share = 1.0
-                if flow.shape[0] > 0 and flow[j] > 0.0:
-                    share = min(abs(end - start) * present_per_flow / flow[j], 1.0)
-                middle = (first + 4.0 * middle + final) / 6.0
+            share, lead = 1.0, 0.5
+            if flow.shape[0] > 0 and flow[j] > 0.0:
+                share = min(abs(end - start) * present_per_flow / flow[j], 1.0)
                 if share < 1.0:
                     lead = rest_before(cell_soc, j)
-                    middle = share * middle + (1.0 - share) * (lead * first + (1.0 - lead) * final)
-            total += middle
-        stored[d] = total * step_days
-    return inside
+            base_0, u_0 = _soc_place(start, n_soc)
+            base_1, u_1 = _soc_place(end, n_soc)
+            c = at[i] % n_temp
+            ends[k, 0], ends[k, 1] = base_0 * n_temp + c, base_1 * n_temp + c
+            weight[i] = share * (4.0 / 6.0)
+            end_place[k, 0], end_place[k, 1] = u_0, u_1
+            end_place[k, 2], end_place[k, 3] = (
+                share / 6.0 + (1.0 - share) * lead,
+                share / 6.0 + (1.0 - share) * (1.0 - lead),
+            )
+        for q in range(tables.shape[0]):
+            flat = tables[q].ravel()
+            total = 0.0
+            for i in range(n):
+                total += weight[i] * _stored_at(flat, n_temp, at[i], up[i], warm[i])
+            for k in range(m):
+                fw = warm[moving[k]]
+                total += end_place[k, 2] * _stored_at(flat, n_temp, ends[k, 0], end_place[k, 0], fw)
+                total += end_place[k, 3] * _stored_at(flat, n_temp, ends[k, 1], end_place[k, 1], fw)
+            stored[q, d] = total * step_days
+    return outside == 0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def add_by_day(
     day: NDArray[np.int64], rate: FloatArray, inverse: float, full_cycles: FloatArray, out: FloatArray
 ) -> None:
