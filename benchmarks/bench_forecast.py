@@ -35,7 +35,7 @@ def main() -> int:
 
     from models import forecast
     from models.dispatch import dispatch, duty_of
-    from models.domain import History, Readings
+    from models.domain import Duty, History, Readings, RepresentativeYear
     from models.ensemble import worlds
     from models.exposure import LEVELS, year_exposures
     from models.laws.registry import laws_for
@@ -49,14 +49,17 @@ def main() -> int:
     years = list(range(1, YEARS + 1))
     spent = dict.fromkeys(("dispatch", "duty", "exposures", "worlds and projection", "quantiles"), 0.0)
 
-    def duties_of(seed: int) -> dict:
-        year = made_year(seed)
-        begun = process_time()
-        done = {p.policy_id: [dispatch(year, p, box, prices, pack, x) for x in LEVELS] for p in known}
-        between = process_time()
-        out = {k: [duty_of(d, year, pack) for d in v] for k, v in done.items()}
-        spent["dispatch"] += between - begun
-        spent["duty"] += process_time() - between
+    def duties_of(year: RepresentativeYear) -> dict[str, list[Duty]]:
+        """Each dispatched year becomes a duty at once: its arrays are used again for the next."""
+        out: dict[str, list[Duty]] = {p.policy_id: [] for p in known}
+        for p in known:
+            for level in LEVELS:
+                begun = process_time()
+                done = dispatch(year, p, box, prices, pack, level)
+                between = process_time()
+                out[p.policy_id].append(duty_of(done, year, pack))
+                spent["dispatch"] += between - begun
+                spent["duty"] += process_time() - between
         return out
 
     def forecast_of(name: str, duties: dict) -> np.ndarray:
@@ -84,9 +87,9 @@ def main() -> int:
         spent["quantiles"] += process_time() - after
         return np.concatenate([np.concatenate([a.ravel(), b.ravel()]) for a, b in rows])
 
-    forecast_of("warm", duties_of(0))  # compiles every kernel
+    forecast_of("warm", duties_of(made_year(0)))  # compiles every kernel
     spent.update(dict.fromkeys(spent, 0.0))
-    sample = {f"v{i}": duties_of(i) for i in range(4)}
+    sample = {f"v{i}": duties_of(made_year(i)) for i in range(4)}
     for name, duties in sample.items():
         forecast_of(name, duties)
     stages = {k: 1e3 * v / len(sample) for k, v in spent.items()}
@@ -99,9 +102,7 @@ def main() -> int:
         def one(i: int) -> float:
             if not with_dispatch:
                 return float(forecast_of(f"v{i}", sample[names[i % len(names)]])[0])
-            year = homes[i % len(homes)]
-            done = {p.policy_id: [dispatch(year, p, box, prices, pack, x) for x in LEVELS] for p in known}
-            return float(forecast_of(f"v{i}", {k: [duty_of(d, year, pack) for d in v] for k, v in done.items()})[0])
+            return float(forecast_of(f"v{i}", duties_of(homes[i % len(homes)]))[0])
 
         wall, cpu = perf_counter(), process_time()
         with ThreadPoolExecutor(THREADS) as pool:

@@ -136,8 +136,8 @@ def project_vehicle(
             continue
         done[same] = i
         for m, law, which in members:
-            future = np.ascontiguousarray(year_exposures[policy_id][law.law_id][:, take, :])
-            p = law.project(future, levels, worlds.log_multipliers[m], states[law.law_id])
+            year = year_exposures[policy_id][law.law_id]
+            p = law.project(year, levels, worlds.log_multipliers[m], states[law.law_id], take)
             cell[which, 1:] = p.capacity_frac
         out[i] = with_cycle_error(pack_capacity(cell, worlds, now, years), worlds, extra[policy_id])
     return Fan(policy_ids, out, now)

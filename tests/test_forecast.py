@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import ndtri
 
 from models import forecast
-from models.domain import Duty, FloatArray, History, Pack, Readings
+from models.domain import Duty, FloatArray, History, IntArray, Pack, Readings
 from models.ensemble import Widening, Worlds
 from models.exposure import LEVELS
 from models.laws.base import Projection, RangeCheck
@@ -43,7 +43,9 @@ class Line:
         level_capacity_frac: FloatArray,
         log_multipliers: FloatArray,
         state: FloatArray | None = None,
+        order: IntArray | None = None,
     ) -> Projection:
+        exposures = exposures if order is None else exposures[:, order]
         draws, periods = log_multipliers.shape[0], exposures.shape[1]
         z = np.zeros(draws) if state is None else state[:, 0].copy()
         out = np.empty((draws, periods))

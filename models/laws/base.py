@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from models.domain import Duty, FloatArray, Pack
+from models.domain import Duty, FloatArray, IntArray, Pack
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +83,7 @@ class Law(Protocol):
         level_capacity_frac: FloatArray,
         log_multipliers: FloatArray,
         state: FloatArray | None = None,
+        order: IntArray | None = None,
     ) -> Projection:
         """Project capacity along periods.
 
@@ -97,6 +98,9 @@ class Law(Protocol):
             Shape (draws, len(multiplier_names)).
         state
             From an earlier `Projection`, shape (draws, s), or None for a new battery.
+        order
+            Row of ``exposures`` that each period takes, shape (periods,): a year repeated costs one year's
+            preparation. Without it every row is one period, in their order.
         """
         ...
 

@@ -36,6 +36,7 @@ MULTIPLIER_NAMES = ("calendar", "cycling")
 @njit(cache=True, nogil=True)
 def _recursion(
     exposures: FloatArray,
+    order: IntArray,
     levels: FloatArray,
     gain: FloatArray,
     exponents: FloatArray,
@@ -44,22 +45,23 @@ def _recursion(
     cycling: FloatArray,
     capacity: FloatArray,
 ) -> None:
-    n_levels, n_periods = exposures.shape[0], exposures.shape[1]
+    n_levels = exposures.shape[0]
     for d in range(gain.shape[0]):
         z0, z1 = state[d, 0], state[d, 1]
         q = 1.0 - z0 ** exponents[0] - z1 ** exponents[1]
-        for p in range(n_periods):
+        for p in range(order.shape[0]):
+            r = order[p]
             if n_levels == 1 or q >= levels[0]:
-                e0, e1 = exposures[0, p, 0], exposures[0, p, 1]
+                e0, e1 = exposures[0, r, 0], exposures[0, r, 1]
             elif q <= levels[n_levels - 1]:
-                e0, e1 = exposures[n_levels - 1, p, 0], exposures[n_levels - 1, p, 1]
+                e0, e1 = exposures[n_levels - 1, r, 0], exposures[n_levels - 1, r, 1]
             else:
                 i = 0
                 while levels[i + 1] > q:
                     i += 1
                 w = (levels[i] - q) / (levels[i] - levels[i + 1])
-                e0 = (1.0 - w) * exposures[i, p, 0] + w * exposures[i + 1, p, 0]
-                e1 = (1.0 - w) * exposures[i, p, 1] + w * exposures[i + 1, p, 1]
+                e0 = (1.0 - w) * exposures[i, r, 0] + w * exposures[i + 1, r, 0]
+                e1 = (1.0 - w) * exposures[i, r, 1] + w * exposures[i + 1, r, 1]
             z0 += gain[d, 0] * e0
             z1 += gain[d, 1] * e1
             y0, y1 = z0 ** exponents[0], z1 ** exponents[1]
@@ -241,6 +243,7 @@ class PowerLaw:
         level_capacity_frac: FloatArray,
         log_multipliers: FloatArray,
         state: FloatArray | None = None,
+        order: IntArray | None = None,
     ) -> Projection:
         """Project capacity along periods (see `models.laws.base.Law.project`).
 
@@ -262,10 +265,11 @@ class PowerLaw:
         if np.any(np.diff(levels) >= 0):
             raise ValueError(f"{self.law_id}: level_capacity_frac must decrease, got {levels.tolist()}.")
         powers = np.array(self.exponents)
-        draws, periods = logs.shape[0], e.shape[1]
+        rows = np.arange(e.shape[1]) if order is None else np.asarray(order, dtype=np.int64)
+        draws, periods = logs.shape[0], rows.size
         after = np.zeros((draws, 2)) if state is None else np.array(state, dtype=float)
         calendar, cycling, capacity = (np.empty((draws, periods)) for _ in range(3))
-        _recursion(e, levels, np.exp(logs / powers), powers, after, calendar, cycling, capacity)
+        _recursion(e, rows, levels, np.exp(logs / powers), powers, after, calendar, cycling, capacity)
         return Projection(capacity, after, {"calendar": calendar, "cycling": cycling})
 
     def range_check(self, duty: Duty, pack: Pack) -> RangeCheck:

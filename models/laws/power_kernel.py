@@ -240,7 +240,7 @@ def _store(
             moving[m] = i
             m += abs(soc[i + 1] - soc[i]) > STILL_SOC
         for k in range(m):
-            i = moving[k]
+            i = int(moving[k])
             j = first + i
             start, end = cell_soc[j], cell_soc[j + 1]
             share, lead = 1.0, 0.5
@@ -264,7 +264,7 @@ def _store(
             for i in range(n):
                 total += weight[i] * _stored_at(flat, n_temp, at[i], up[i], warm[i])
             for k in range(m):
-                fw = warm[moving[k]]
+                fw = warm[int(moving[k])]
                 total += end_place[k, 2] * _stored_at(flat, n_temp, ends[k, 0], end_place[k, 0], fw)
                 total += end_place[k, 3] * _stored_at(flat, n_temp, ends[k, 1], end_place[k, 1], fw)
             stored[q, d] = total * step_days

@@ -157,6 +157,10 @@ class SeiLaw:
 
     @property
     def exposure_names(self) -> tuple[str, ...]:
+        return self._names
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
         fine = tuple(f"growth_w{w}" for w in range(self.fullness.size))
         growth = tuple(f"growth_w{w}_t{t}" for w in self.coarse for t in range(self.nodes.size))
         return (*fine, *growth, "full_cycles", *(f"trapped_w{w}" for w in self.coarse))
@@ -194,6 +198,7 @@ class SeiLaw:
         level_capacity_frac: FloatArray,
         log_multipliers: FloatArray,
         state: FloatArray | None = None,
+        order: IntArray | None = None,
     ) -> Projection:
         """Capacity of every draw along periods; see `models.laws.base.Law.project`.
 
@@ -214,13 +219,15 @@ class SeiLaw:
         at = self.exposure_names.index("full_cycles")
         diffusion = m[:, names.index("diffusion")].copy()
         kinetic = m[:, names.index("kinetic")].copy() if "kinetic" in names else diffusion
-        draws, periods = m.shape[0], e.shape[1]
+        rows = np.arange(e.shape[1]) if order is None else np.asarray(order, dtype=np.int64)
+        draws, periods = m.shape[0], rows.size
         new = np.tile(t.new_state, (draws, 1))
         now = new if state is None else np.array(np.broadcast_to(state, (draws, 3)), dtype=float)
-        capacity, lithium, anode = (np.empty((periods, draws)) for _ in range(3))
+        capacity, lithium, anode = (np.empty((draws, periods)) for _ in range(3))
         levels = _cached_windows(self.cell_id, self._law_id, self.home, self._version)[1]
         grid, slope = _cached_grid(self.cell_id, self._law_id, self.home, self._version)
         project_draws(
+            rows,
             fine,
             rest,
             t.constants.interstitial,
@@ -242,7 +249,7 @@ class SeiLaw:
             lithium,
             anode,
         )
-        return Projection(np.ascontiguousarray(capacity.T), now, {"lithium": lithium.T, "anode": anode.T})
+        return Projection(capacity, now, {"lithium": lithium, "anode": anode})
 
     def _slowness(self, e: FloatArray) -> tuple[FloatArray, FloatArray]:
         """1/G at the middle node, (periods, levels, w), and what makes of it 1/G at all nodes, (periods, t, levels, c).

@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numba import njit
 
-from models.domain import FloatArray
+from models.domain import FloatArray, IntArray
 from models.laws.esoh import anode_window, table_at
 
 GRID_LITHIUM = 0.0005
@@ -23,7 +23,7 @@ KINK_STOICHIOMETRY = 0.7
 """Of the full anode: capacity kinks where a step of a measured anode curve meets the upper voltage limit. [1]"""
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def kink_slope(
     lithium_ah: float,
     anode_ah: float,
@@ -48,7 +48,7 @@ def kink_slope(
     return (KINK_STOICHIOMETRY * anode_ah + cathode_ratio * 0.5 * (low + high) * cathode_ah) / lithium_ah
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def balance_grid(
     lithium_ah: float,
     anode_ah: float,
@@ -85,7 +85,7 @@ def balance_grid(
     return out, slope
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def balance_at(grid: FloatArray, slope: float, lithium: float, anode: float) -> tuple[float, float]:
     """Capacity [A.h] and full anode's stoichiometry between the points of a `balance_grid`, clipped to it."""
     v = min(max(anode / GRID_ANODE, 0.0), grid.shape[1] - 1.000001)
@@ -100,7 +100,7 @@ def balance_at(grid: FloatArray, slope: float, lithium: float, anode: float) -> 
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _place(values: FloatArray, x: float, near: int) -> tuple[int, float]:
     """Interval of an increasing grid and the share of the way through it, clipped to the grid; searched from `near`."""
     n = values.size
@@ -114,7 +114,7 @@ def _place(values: FloatArray, x: float, near: int) -> tuple[int, float]:
     return i, min((x - values[i]) / (values[i + 1] - values[i]), 1.0)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _between(block: FloatArray, w: int, fw: float, v: int, fv: float) -> float:
     """Value between two windows and two capacity levels; block has shape (levels, windows)."""
     h = block[v, w] + fw * (block[v, w + 1] - block[v, w])
@@ -124,7 +124,7 @@ def _between(block: FloatArray, w: int, fw: float, v: int, fv: float) -> float:
     return h
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _node(rest: FloatArray, t: int, w: int, fw: float, v: int, fv: float) -> float:
     """As `_between`, at node t of a block of shape (nodes, levels, coarse windows)."""
     h = rest[t, v, w] + fw * (rest[t, v, w + 1] - rest[t, v, w])
@@ -134,7 +134,7 @@ def _node(rest: FloatArray, t: int, w: int, fw: float, v: int, fv: float) -> flo
     return h
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _march(
     fine: float,
     rest: FloatArray,
@@ -180,8 +180,9 @@ def _march(
         return at + 2.0 * left / (h + math.sqrt(max(h * h + 2.0 * slope * left, 1e-12 * h * h)))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def project_draws(
+    order: IntArray,
     fine: FloatArray,
     rest: FloatArray,
     product: bool,
@@ -207,14 +208,16 @@ def project_draws(
 
     Parameters
     ----------
+    order
+        Row of ``fine``, ``rest``, ``cycles`` and ``trapping`` that each period takes, shape (periods,).
     fine
-        1/G at the middle node of each period, shape (periods, levels, windows); infinite time where nothing happened.
+        1/G at the middle node, shape (rows, levels, windows); infinite time where nothing happened.
     rest
-        What makes of it 1/G at every node, shape (periods, nodes, levels, coarse windows): factors or summands.
+        What makes of it 1/G at every node, shape (rows, nodes, levels, coarse windows): factors or summands.
     product
         Whether `rest` are factors.
     cycles, trapping
-        Equivalent full cycles, shape (periods, levels); lithium trapped per unit of wear, (periods, levels, coarse).
+        Equivalent full cycles, shape (rows, levels); lithium trapped per unit of wear, (rows, levels, coarse).
     capacity_levels, full_levels, coarse_levels
         Negated capacities of the levels, full anode's stoichiometries of windows and coarse windows, increasing.
     kinetic, diffusion, wear_per_cycle
@@ -224,29 +227,31 @@ def project_draws(
     state
         Film thickness on the fresh surface, anode loss, trapped lithium, shape (draws, 3).
     capacity, lithium_out, anode_out
-        Of each period, shape (periods, draws).
+        Of each period, shape (draws, periods).
     """
     w, c, v = full_levels.size - 2, coarse_levels.size - 2, 0
-    for p in range(fine.shape[0]):
-        fine_p, rest_p, trapping_p = fine[p], rest[p], trapping[p]
-        for d in range(state.shape[0]):
-            film, wear, trapped = state[d, 0], state[d, 1], state[d, 2]
-            m_k, m_d = kinetic[d], diffusion[d]
-            now, full = balance_at(grid, grid_slope, film - film_start + trapped, wear)
+    for d in range(state.shape[0]):
+        film, wear, trapped = state[d, 0], state[d, 1], state[d, 2]
+        m_k, m_d = kinetic[d], diffusion[d]
+        thin, hours = m_k / m_d, m_k * m_k / m_d
+        now, full_now = balance_at(grid, grid_slope, film - film_start + trapped, wear)
+        for p in range(order.size):
+            r, full = order[p], full_now
+            fine_p, rest_p, trapping_p = fine[r], rest[r], trapping[r]
             v, fv = _place(capacity_levels, -now / capacity_new_ah, v)
-            cyc = cycles[p, v]
+            cyc = cycles[r, v]
             if fv > 0.0:
-                cyc += fv * (cycles[p, v + 1] - cyc)
+                cyc += fv * (cycles[r, v + 1] - cyc)
             worn = wear_per_cycle[d] * cyc
+            surface = 1.0 - min(wear + 0.5 * worn, 0.95)
+            thick = film / surface * thin
             grown, caught = 0.0, 0.0
             for sweep in range(2):
                 w, fw = _place(full_levels, full, w)
                 c, fc = _place(coarse_levels, full, c)
-                surface = 1.0 - min(wear + 0.5 * worn, 0.95)
-                thick = film / surface * m_k / m_d
                 middle_h = _between(fine_p, w, fw, v, fv)
-                end = _march(middle_h, rest_p, product, nodes, c, fc, v, fv, thick, m_k * m_k / m_d)
-                grown = (end - thick) * surface * m_d / m_k
+                end = _march(middle_h, rest_p, product, nodes, c, fc, v, fv, thick, hours)
+                grown = (end - thick) * surface / thin
                 caught = _between(trapping_p, c, fc, v, fv)
                 caught *= wear_per_cycle[d]
                 if sweep == 0:
@@ -255,9 +260,9 @@ def project_draws(
             film += grown
             wear = min(wear + worn, 0.95)
             trapped += caught
-            state[d, 0], state[d, 1], state[d, 2] = film, wear, trapped
             lithium = film - film_start + trapped
-            now, full = balance_at(grid, grid_slope, lithium, wear)
-            capacity[p, d] = now / capacity_new_ah
-            lithium_out[p, d] = lithium
-            anode_out[p, d] = wear
+            now, full_now = balance_at(grid, grid_slope, lithium, wear)
+            capacity[d, p] = now / capacity_new_ah
+            lithium_out[d, p] = lithium
+            anode_out[d, p] = wear
+        state[d, 0], state[d, 1], state[d, 2] = film, wear, trapped
