@@ -78,13 +78,13 @@ def _emit(
     day: NDArray[np.int64],
     m: int,
 ) -> int:
-    moved = max(sums[j, 0] - sums[i, 0], 1e-300)
+    per_moved = 1.0 / max(sums[j, 0] - sums[i, 0], 1e-300)
     half[DEPTH, m] = height
     half[MEAN, m] = mean
     half[VOLT2, m] = (sums[j, 3] - sums[i, 3]) / (at[j] - at[i])
-    half[RATE, m] = (sums[j, 1] - sums[i, 1]) / moved
-    half[TEMP, m] = (sums[j, 2] - sums[i, 2]) / moved
-    day[m] = (at[j] - 1) // per_day
+    half[RATE, m] = (sums[j, 1] - sums[i, 1]) * per_moved
+    half[TEMP, m] = (sums[j, 2] - sums[i, 2]) * per_moved
+    day[m] = int((at[j] - 0.5) / per_day)
     return m + 1
 
 
@@ -185,9 +185,9 @@ def _soc_place(soc: float, n_soc: int) -> tuple[int, float]:
     """Row of a storage table below a state of charge (clipped to 0..1; 0 where missing), and the way to the next."""
     u = soc * n_soc
     u = u if u > 0.0 else 0.0
-    u = u if u < n_soc else float(n_soc)
-    base = min(int(u), n_soc - 1)
-    return base, u - base
+    u = u if u < n_soc - 1e-9 else n_soc - 1e-9
+    base = np.floor(u)
+    return np.int32(base), u - base
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
@@ -214,17 +214,18 @@ def _store(
     at its ends (`models.laws.sei_kernel.rest_before`). Places in the tables are the same for all laws.
     """
     n_soc, n_temp = tables.shape[1] - 1, tables.shape[2]
+    flat = tables.ravel()
     hottest = n_temp - 1.0
+    column = np.empty(per_day, np.int32)
     at, up, warm, weight = np.empty(per_day, np.int32), np.empty(per_day), np.empty(per_day), np.empty(per_day)
     ends, end_place, moving = np.empty((per_day, 2), np.int32), np.empty((per_day, 4)), np.empty(per_day, np.int64)
     outside = 0
     for d in range(stored.shape[1]):
         first = d * per_day
         n = min(per_day, temp_c.shape[0] - first)
-        soc, temp = cell_soc[first : first + n + 1], temp_c[first : first + n]
         for i in range(n):
-            w = (temp[i] - TABLE_LOW_C) * (1.0 / TABLE_STEP_C)
-            both = soc[i] + soc[i + 1]
+            w = (temp_c[first + i] - TABLE_LOW_C) * (1.0 / TABLE_STEP_C)
+            both = cell_soc[first + i] + cell_soc[first + i + 1]
             outside += not (w >= 0.0 and w < hottest and both < np.inf)  # a missing value lies outside
             w = w if w > 0.0 else 0.0
             w = w if w < hottest - 1e-9 else hottest - 1e-9
@@ -233,12 +234,12 @@ def _store(
             u = u if u > 0.0 else 0.0
             u = u if u < n_soc - 1e-9 else n_soc - 1e-9
             base = np.floor(u)
-            at[i] = np.int32(base * n_temp + c)
+            at[i], column[i] = np.int32(base * n_temp + c), np.int32(c)
             up[i], warm[i], weight[i] = u - base, w - c, 1.0
         m = 0
         for i in range(n):
             moving[m] = i
-            m += abs(soc[i + 1] - soc[i]) > STILL_SOC
+            m += abs(cell_soc[first + i + 1] - cell_soc[first + i]) > STILL_SOC
         for k in range(m):
             i = int(moving[k])
             j = first + i
@@ -250,7 +251,7 @@ def _store(
                     lead = rest_before(cell_soc, j)
             base_0, u_0 = _soc_place(start, n_soc)
             base_1, u_1 = _soc_place(end, n_soc)
-            c = at[i] % n_temp
+            c = column[i]
             ends[k, 0], ends[k, 1] = base_0 * n_temp + c, base_1 * n_temp + c
             weight[i] = share * (4.0 / 6.0)
             end_place[k, 0], end_place[k, 1] = u_0, u_1
@@ -259,14 +260,14 @@ def _store(
                 share / 6.0 + (1.0 - share) * (1.0 - lead),
             )
         for q in range(tables.shape[0]):
-            flat = tables[q].ravel()
+            own = np.int32(q * tables.shape[1] * n_temp)
             total = 0.0
             for i in range(n):
-                total += weight[i] * _stored_at(flat, n_temp, at[i], up[i], warm[i])
+                total += weight[i] * _stored_at(flat, n_temp, own + at[i], up[i], warm[i])
             for k in range(m):
                 fw = warm[int(moving[k])]
-                total += end_place[k, 2] * _stored_at(flat, n_temp, ends[k, 0], end_place[k, 0], fw)
-                total += end_place[k, 3] * _stored_at(flat, n_temp, ends[k, 1], end_place[k, 1], fw)
+                total += end_place[k, 2] * _stored_at(flat, n_temp, own + ends[k, 0], end_place[k, 0], fw)
+                total += end_place[k, 3] * _stored_at(flat, n_temp, own + ends[k, 1], end_place[k, 1], fw)
             stored[q, d] = total * step_days
     return outside == 0
 
