@@ -187,7 +187,7 @@ def _soc_place(soc: float, n_soc: int) -> tuple[int, float]:
     u = u if u > 0.0 else 0.0
     u = u if u < n_soc - 1e-9 else n_soc - 1e-9
     base = np.floor(u)
-    return np.int32(base), u - base
+    return int(base), u - base
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
