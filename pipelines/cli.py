@@ -289,7 +289,8 @@ def forget(
         return
     rows = sum(done.rows.values())
     _say(
-        f"{done.records} records in {done.parts} raw parts and {rows} rows of {len(done.rows)} tables are gone;"
+        f"{done.records} records in {done.parts} raw parts and {rows} rows of {len(done.rows)} tables are gone,"
+        f" and its lines in {len(done.copies)} files that Fadecast wrote;"
         f" nothing is left in {done.files_searched} files and {done.tables_searched} tables."
     )
     _say("What the cohort learned from it stays until the next `fadecast nightly`.")
