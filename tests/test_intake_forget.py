@@ -153,3 +153,18 @@ def test_ledgers_of_older_releases_lose_the_ends_of_vins_at_the_next_night(home:
     assert not [p for p in home.home.rglob("*") if p.is_file() and b"0012345" in p.read_bytes()]
     with opened_night(home, None, lambda _: None) as night:
         assert night.wh.rows("SELECT * FROM meta_state ORDER BY ALL") == before
+
+
+def test_a_proposed_fleet_file_loses_its_lines_and_one_of_another_kind_is_left_alone(home: Settings) -> None:
+    ours, other = home.home / "fleet_ours.csv", home.home / "fleet_notes.csv"
+    ours.write_bytes(b"vehicle,alias,vehicle_type\nCAR1-long,CP-700,x\nCAR2,,\xff\n")
+    other.write_bytes(b"what\n\xfe\x00\n")
+    one = hash_id(home.home, "CAR1")
+    with open_warehouse(home.home) as wh:
+        wh.con.execute("INSERT INTO core_alias VALUES (?, ?)", [hash_id(home.home, "CP-700"), one])
+        wh.con.execute("UPDATE meta_file SET error = 'CP-700: no row', path = 'cp-700.csv' WHERE kind = 'samples'")
+    done = forget(home, "CAR1")
+    assert done.copies == ("fleet_ours.csv",)
+    assert ours.read_bytes() == b"vehicle,alias,vehicle_type\nCAR2,,\xff\n" and other.stat().st_size == 8
+    with open_warehouse(home.home) as wh:
+        assert wh.rows("SELECT path, error FROM meta_file WHERE kind = 'samples'") == [("***.csv", "***: no row")]

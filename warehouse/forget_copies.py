@@ -10,6 +10,7 @@ import csv
 import json
 import os
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from warehouse.keys import MASK, hash_id, mask_vin_ends, mask_vins, tombstone
@@ -40,9 +41,9 @@ def names_in_copies(home: Path, wanted: Callable[[str], bool]) -> set[str]:
     """Names of vehicles in Fadecast's own files of the home whose id is wanted."""
     found: set[str] = set()
     for path in _copies(home):
-        with path.open(encoding="utf-8", newline="") as file:
+        with suppress(csv.Error), path.open(encoding="utf-8", errors="replace", newline="") as file:
             rows = csv.DictReader(file)
-            if "vehicle_type" not in (rows.fieldnames or ()):
+            if not {"vehicle", "vehicle_type"} <= {*(rows.fieldnames or ())}:
                 continue  # not a fleet file
             for row in rows:
                 names = [row["vehicle"] or "", *(row.get("alias") or "").split(";")]
@@ -97,7 +98,8 @@ def erase_copies(home: Path, ids: Iterable[str], names: set[str]) -> list[str]:
     changed: list[str] = []
     gone = set(names)
     for path in _copies(home):
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            lines = file.readlines()
         kept = [line for line in lines if not gone & {_field(f) for f in re.split(r"[,;]", line)}]
         if len(kept) != len(lines):
             _write(path, "".join(kept))
@@ -155,5 +157,5 @@ def _field(text: str) -> str:
 
 def _write(path: Path, text: str) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
     temporary.replace(path)
