@@ -24,7 +24,7 @@ from models.ageing import (
     storage_of,
 )
 from models.ageing_intervals import Width
-from models.ageing_range import FARTHEST, Span, before, beyond, beyond_log, later, within
+from models.ageing_range import FARTHEST, Span, before, beyond, beyond_log, clamped, far_doubt, later, within
 from models.domain import BoolArray, FloatArray
 from models.learned.ageing import ConditionKernel, predict_at
 
@@ -144,7 +144,12 @@ class StorageModel:
     def forecast(self, rows: Rows) -> Forecast:
         """Predict rows of storage tests."""
         loss, sd, doubt = self.loss_and_sd(rows)
-        return Forecast(loss, np.zeros(rows.n), sd * (1.0 + self.distance(rows)), doubt, self.in_range(rows))
+        edge = self.loss_and_sd(replace(rows, temp_c=clamped(rows.temp_c, self.temp_span_c)))[0]
+        distance = self.distance(rows)
+        # Whole SOCs were left out and foretold: they count no further.
+        far = distance - beyond(rows.soc_frac, self.soc_span, FAR_SOC)
+        doubt = np.hypot(doubt, far_doubt(loss, edge, far))
+        return Forecast(loss, np.zeros(rows.n), sd * (1.0 + distance), doubt, self.in_range(rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +169,7 @@ class CyclingModel:
 
     def forecast(self, rows: Rows) -> Forecast:
         """Predict rows of cycling tests and of load spectra."""
-        stored, stored_sd, doubt = self.storage.loss_and_sd(rows) if self.storage else (np.zeros(rows.n),) * 3
+        stored, stored_sd, doubt = self._stored(rows)
         lasting, back = lasting_of(rows, self.law, self.depth_span), reversible_of(rows, self.law)
         scatter = max(self.law.depth_moments(self.depth_span)[1], UNKNOWN_SPREAD)
         guessed = np.isnan(rows.depth_frac) * scatter**2
@@ -181,7 +186,17 @@ class CyclingModel:
             & within(rows.discharge_per_h, self.rate_span_per_h)
             & before(rows.cycles, self.cycles_span[1])
         )
-        return Forecast(stored + lasting + back, back, sd * (1.0 + self.distance(rows)), doubt, inside)
+        distance, loss = self.distance(rows), stored + lasting + back
+        edge = lasting + back + self._stored(replace(rows, temp_c=clamped(rows.temp_c, self.temp_span_c)))[0]
+        doubt = np.hypot(doubt, far_doubt(loss, edge, distance))
+        return Forecast(loss, back, sd * (1.0 + distance), doubt, inside)
+
+    def _stored(self, rows: Rows) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Storage loss, its standard deviation, wider past the longest storage tested, and its doubt. [1]"""
+        if self.storage is None:
+            return (np.zeros(rows.n),) * 3
+        loss, sd, doubt = self.storage.loss_and_sd(rows)
+        return loss, sd * (1.0 + later(rows.day, self.storage.day_span[1])), doubt
 
     def distance(self, rows: Rows) -> FloatArray:
         """How far temperature, depth, SOC, rates and throughput lie outside what was tested, shape (n,). [1]"""

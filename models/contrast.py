@@ -16,7 +16,7 @@ import numpy as np
 
 from models.domain import FloatArray, History
 from models.ensemble import stacking_weights
-from models.fleet import CohortFit
+from models.fleet import CohortFit, FleetPrior
 from models.fleet_predict import predict
 from models.laws.base import Law
 from models.parameters import entry
@@ -29,6 +29,7 @@ class ContrastTerms:
     """Sizes of the two checks; see ``parameters/ensemble.toml``, ``[difference]``."""
 
     contrast_from: float
+    cost_from: float
     wear_per_cycle_frac: float
     gain_from_sigma: float
     weight_floor: float
@@ -40,6 +41,7 @@ def contrast_terms(home: Path | None = None) -> ContrastTerms:
     own, shared = entry("ensemble", "difference", home), entry("ensemble", "ensemble", home)
     return ContrastTerms(
         own.number("contrast_from"),
+        own.number("cost_from"),
         own.number("wear_per_cycle_frac"),
         own.number("gain_from_sigma"),
         shared.number("weight_floor"),
@@ -107,6 +109,40 @@ def difference_weights(
     return stacking_weights(scores, terms.weight_floor, terms.weight_prior_vehicles)
 
 
+def cohort_contrast(histories: Sequence[History], laws: Sequence[Law], prior: FleetPrior, wear_frac: float) -> float:
+    """How well a cohort's anchored readings could see the cost of a cycle, before anything is fitted.
+
+    Parameters
+    ----------
+    histories
+        Vehicles of the cohort.
+    wear_frac
+        Loss that a full cycle is taken to cause. [1]
+
+    Returns
+    -------
+    float
+        As `throughput_contrast`; 0 for fewer than `MIN_VEHICLES` cars with anchored readings.
+    """
+    counted = next((law for law in laws if "full_cycles" in law.exposure_names), None)
+    used = [h for h in histories if not h.readings.bms_reported.all()]
+    if counted is None or len(used) < MIN_VEHICLES:
+        return 0.0
+    column, rows = counted.exposure_names.index("full_cycles"), []
+    for h in used:
+        keep = ~h.readings.bms_reported
+        days, r = h.readings.days[keep], h.readings
+        share = min(float(days[-1]) / max(float(h.period_days.sum()), 1.0), 1.0)
+        fresh = float(np.mean(r.fresh_sigma_frac[keep] ** 2)) / days.shape[0]
+        loss = float(np.mean(np.maximum(1.0 - r.soh_frac[keep], 0.0)))
+        shared = (prior.anchored_scale * r.anchored_offset_sigma) ** 2
+        noise2 = fresh + shared + prior.capacity_scale_sigma**2 + (prior.vehicle_sigma * loss) ** 2
+        cycles = share * float(h.exposures[counted.law_id][:, column].sum())
+        rows.append((cycles, float(days[-1]) / 365.25, np.sqrt(noise2)))
+    cycles, years, noise = np.array(rows).T
+    return throughput_contrast(cycles, years, noise, wear_frac)
+
+
 def cohort_difference_weights(
     histories: Sequence[History], laws: Sequence[Law], fits: Sequence[CohortFit], home: Path | None = None
 ) -> FloatArray | None:
@@ -128,16 +164,15 @@ def cohort_difference_weights(
     for h in used:
         keep = ~h.readings.bms_reported
         days = h.readings.days[keep]
-        fresh = (
-            float(np.mean(h.readings.fresh_sigma_frac[keep] ** 2)) / days.shape[0] + h.readings.anchored_offset_sigma**2
-        )
         row_error, row_sigma = [], []
         for law, fit in zip(laws, fits, strict=True):
             own = np.zeros_like(fit.vehicle(h.vehicle_id).mean)
             said = predict(h, law, fit.mean, own, fit.prior.spread_factor, days).soh_frac
             loss = float(np.mean(1.0 - said))
             row_error.append(float(np.mean(h.readings.soh_frac[keep] - said)))
-            variance = fresh + fit.prior.capacity_scale_sigma**2 + (fit.prior.vehicle_sigma * loss) ** 2
+            fresh = (fit.prior.noise_anchored * h.readings.fresh_sigma_frac[keep]) ** 2
+            variance = float(np.mean(fresh)) / days.shape[0] + h.readings.anchored_offset_sigma**2
+            variance += fit.prior.capacity_scale_sigma**2 + (fit.prior.vehicle_sigma * loss) ** 2
             row_sigma.append(float(np.sqrt(variance + fit.prior.reading_floor_sigma**2)))
         errors.append(row_error)
         sigmas.append(row_sigma)

@@ -136,7 +136,11 @@ class Worlds:
 
 
 def pack_capacity(
-    cell_frac: FloatArray, worlds: Worlds, now_frac: FloatArray, years: FloatArray | None = None
+    cell_frac: FloatArray,
+    worlds: Worlds,
+    now_frac: FloatArray,
+    years: FloatArray | None = None,
+    outside_frac: Mapping[str, float] | None = None,
 ) -> FloatArray:
     """Pack capacity over nominal from the cell capacities of all draws.
 
@@ -154,6 +158,8 @@ def pack_capacity(
         Cell capacity today, shape (draws,). [1]
     years
         From today to each period, shape (periods,); without them the pace is left out. [a]
+    outside_frac
+        Law -> share of the exposure to come outside its range; that of the record, if None. [1]
     """
     spread = worlds.spread_factor
     shape = np.ones(spread.shape) if worlds.shape is None else worlds.shape
@@ -161,7 +167,10 @@ def pack_capacity(
     now = pack_capacity_frac(now_frac, spread, shape)
     if years is not None and worlds.pace is not None:
         pack = now[:, None] + (pack - now[:, None]) * np.exp(worlds.pace[:, None] * np.sqrt(years))
-    pack = apply_widening(pack, worlds.knee, worlds.outside_frac, worlds.by, now)
+    outside = worlds.outside_frac
+    if outside_frac is not None:
+        outside = np.array([outside_frac.get(k, 0.0) for k in worlds.law_ids])[worlds.member]
+    pack = apply_widening(pack, worlds.knee, outside, worlds.by, now)
     return pack * worlds.capacity_scale[:, None] + worlds.residual_shift_frac[:, None]
 
 
@@ -213,7 +222,7 @@ def worlds(
     scale, spread, shape = np.empty(draws), np.empty(draws), np.empty(draws)
     logs = []
     for k, fit in enumerate(own_fits):
-        drawn = fit.draw(vehicle_id, int(counts[k]), seed)
+        drawn = fit.draw(laws[k], vehicle_id, int(counts[k]), seed)
         logs.append(drawn.log_multipliers)
         spread[member == k], scale[member == k] = drawn.spread_factor, drawn.capacity_scale
         shape[member == k] = drawn.shape

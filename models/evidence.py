@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from models.contrast import cohort_difference_weights
+from models.contrast import cohort_contrast, cohort_difference_weights, contrast_terms
 from models.domain import BoolArray, FloatArray, History
 from models.ensemble import stacking_weights
-from models.fleet import CohortFit, FleetPrior, fleet_prior
+from models.fleet import CohortFit, FleetPrior, fleet_prior, prior_fit
 from models.fleet_fit import fit_cohort
+from models.fleet_pool import held_sigma, own_prior, pooled_priors, released
 from models.fleet_predict import predict
 from models.laws.base import Law
 from models.parameters import entry
@@ -94,7 +95,7 @@ def predict_marginal(
     by_cohort = p.by_cohort + p.by_own @ v.slope
     variance = np.einsum("ij,jk,ik->i", by_cohort, fit.covariance, by_cohort)
     variance = variance + np.einsum("ij,jk,ik->i", p.by_own, v.covariance, p.by_own)
-    return p.soh_frac, np.sqrt(variance + fresh_sigma_frac**2 + fit.prior.reading_floor_sigma**2)
+    return p.soh_frac, np.sqrt(variance + fit.prior.reading_sigma_frac(fresh_sigma_frac) ** 2)
 
 
 def _joint(fit: CohortFit, history: History, law: Law, days: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -141,28 +142,18 @@ def predict_joint(
     covariance = np.einsum("k,kij->ij", weight, np.array([c[1:, 1:] for _, c in said]))
     covariance = covariance + np.einsum("k,ki,kj->ij", weight, means - mean, means - mean)
     change = weight @ np.array([m[0] - m[1:] for m, _ in said])
-    floor = fits[0].prior.reading_floor_sigma
-    noise = np.diag(fresh_sigma_frac**2 + floor**2)
+    noise = np.diag(weight @ np.array([f.prior.reading_sigma_frac(fresh_sigma_frac) ** 2 for f in fits]))
     return mean, covariance + own_rate_sigma**2 * np.outer(change, change) + noise
 
 
-def held_out_readings(
-    cohort_id: str, histories: Sequence[History], laws: Sequence[Law], prior: FleetPrior
-) -> list[HeldOut]:
-    """Fit every law to the earlier readings of a cohort and predict the later ones."""
-    return _held_out(cohort_id, histories, laws, prior)[0]
-
-
 def _held_out(
-    cohort_id: str, histories: Sequence[History], laws: Sequence[Law], prior: FleetPrior
-) -> tuple[list[HeldOut], list[CohortFit]]:
-    masks = [training_mask(h) for h in histories]
-    outs = [~m & ~h.readings.bms_reported for m, h in zip(masks, histories, strict=True)]
-    if not any(o.any() for o in outs):
-        return [], []
-    fits = [fit_cohort(cohort_id, histories, law, prior, masks) for law in laws]
+    cohort_id: str, histories: Sequence[History], laws: Sequence[Law], fits: Sequence[CohortFit]
+) -> list[HeldOut]:
+    """Held-out readings of a cohort, predicted by fits that have not seen them."""
     rows = []
-    for h, mask, out in zip(histories, masks, outs, strict=True):
+    for h in histories:
+        mask = training_mask(h)
+        out = ~mask & ~h.readings.bms_reported
         if not out.any():
             continue
         r = h.readings
@@ -181,7 +172,37 @@ def _held_out(
                 np.column_stack([s for _, s in said]),
             )
         )
-    return rows, fits
+    return rows
+
+
+def _fit_kind(
+    cohorts: Mapping[str, Sequence[History]],
+    laws: Sequence[Law],
+    prior: FleetPrior,
+    masks: Mapping[str, Sequence[BoolArray]] | None = None,
+    near: Mapping[tuple[str, str], CohortFit] | None = None,
+    held: bool = False,
+) -> dict[tuple[str, str], CohortFit]:
+    """Fit every law to the cohorts of one kind of cell, each alone, then again with what the others say.
+
+    ``held``: the cost of a cycle is not learned (`models.fleet_pool.released`).
+    """
+    out = {}
+    for law in laws:
+        start = prior_fit("", law, prior)
+        sigma = held_sigma(start) if held else start.prior_sigma
+        alone = []
+        for c, own in cohorts.items():
+            before = near[c, law.law_id] if near else None
+            alone.append(fit_cohort(c, own, law, prior, masks[c] if masks else None, before, own_prior(sigma)))
+        if len(alone) > 1 and any(f.readings for f in alone):
+            about = pooled_priors(alone, prior.cohort_common_frac, sigma)
+            alone = [
+                fit_cohort(f.cohort_id, own, law, prior, masks[f.cohort_id] if masks else None, f, mates)
+                for f, own, mates in zip(alone, cohorts.values(), about, strict=True)
+            ]
+        out |= {(f.cohort_id, law.law_id): released(f) if held else f for f in alone}
+    return out
 
 
 def log_scores(held_out: Sequence[HeldOut]) -> FloatArray:
@@ -208,36 +229,52 @@ def fit_fleet(
         Where own parameters lie, if any.
     """
     prior = fleet_prior(home)
-    terms = entry("ensemble", "ensemble", home)
+    terms, contrast = entry("ensemble", "ensemble", home), contrast_terms(home)
     fits: dict[tuple[str, str], CohortFit] = {}
     training: dict[tuple[str, str], CohortFit] = {}
     held: list[HeldOut] = []
+    kinds: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for cohort_id in sorted(laws):
-        members = laws[cohort_id]
-        own = [histories[v] for v in sorted(histories) if histories[v].cohort_id == cohort_id]
-        out, near = _held_out(cohort_id, own, members, prior)
-        scores = log_scores(out) if out else np.empty((0, len(members)))
-        weight = stacking_weights(scores, terms.number("weight_floor"), terms.number("weight_prior_vehicles"))
-        for k, law in enumerate(members):
-            fit = fit_cohort(cohort_id, own, law, prior, near=near[k] if near else None)
-            fit = replace(fit, weight=float(weight[k]))
-            if near:
-                training[cohort_id, law.law_id] = replace(near[k], weight=float(weight[k]))
-            if out:
-                error = np.concatenate([h.mean_frac[:, k] - h.soh_frac for h in out])
-                sd = np.concatenate([h.sd_frac[:, k] for h in out])
-                fit = replace(
-                    fit,
-                    heldout_rmse_pp=float(100 * np.sqrt(np.mean(error**2))),
-                    heldout_inside_80_frac=float(np.mean(np.abs(error) <= Z80 * sd)),
-                )
-            fits[cohort_id, law.law_id] = fit
-        held += [_seen_again(h, histories, members, [fits[cohort_id, law.law_id] for law in members]) for h in out]
-        apart = cohort_difference_weights(own, members, [fits[cohort_id, law.law_id] for law in members], home)
-        if apart is not None:
-            for law, w in zip(members, apart, strict=True):
-                fits[cohort_id, law.law_id] = replace(fits[cohort_id, law.law_id], difference_weight=float(w))
-    return FleetFit(fits, tuple(held), training)
+        kinds.setdefault(tuple((law.law_id, law.version) for law in laws[cohort_id]), []).append(cohort_id)
+    for cohort_ids in kinds.values():
+        members = laws[cohort_ids[0]]
+        own = {c: [histories[v] for v in sorted(histories) if histories[v].cohort_id == c] for c in cohort_ids}
+        masks = {c: [training_mask(h) for h in own[c]] for c in cohort_ids}
+        seen = [cohort_contrast(own[c], members, prior, contrast.wear_per_cycle_frac) for c in cohort_ids]
+        held_cost = float(np.linalg.norm(seen)) < contrast.cost_from
+        some = any(_held_any(own[c]) for c in cohort_ids)
+        near = _fit_kind(own, members, prior, masks, held=held_cost) if some else {}
+        whole = _fit_kind(own, members, prior, near=near or None, held=held_cost)
+        for c in cohort_ids:
+            before = [near[c, law.law_id] for law in members] if near else []
+            out = _held_out(c, own[c], members, before) if near else []
+            scores = log_scores(out) if out else np.empty((0, len(members)))
+            weight = stacking_weights(scores, terms.number("weight_floor"), terms.number("weight_prior_vehicles"))
+            for k, law in enumerate(members):
+                fit = replace(whole[c, law.law_id], weight=float(weight[k]))
+                if out:
+                    training[c, law.law_id] = replace(before[k], weight=float(weight[k]))
+                    error = np.concatenate([h.mean_frac[:, k] - h.soh_frac for h in out])
+                    sd = np.concatenate([h.sd_frac[:, k] for h in out])
+                    fit = replace(
+                        fit,
+                        heldout_rmse_pp=float(100 * np.sqrt(np.mean(error**2))),
+                        heldout_inside_80_frac=float(np.mean(np.abs(error) <= Z80 * sd)),
+                    )
+                fits[c, law.law_id] = fit
+            found = [fits[c, law.law_id] for law in members]
+            held += [_seen_again(h, histories, members, found) for h in out]
+            apart = cohort_difference_weights(own[c], members, found, home)
+            if apart is not None:
+                for law, w in zip(members, apart, strict=True):
+                    fits[c, law.law_id] = replace(fits[c, law.law_id], difference_weight=float(w))
+    order = [(c, law.law_id) for c in sorted(laws) for law in laws[c]]
+    held.sort(key=lambda h: (h.cohort_id, h.vehicle_id))
+    return FleetFit({k: fits[k] for k in order}, tuple(held), {k: training[k] for k in order if k in training})
+
+
+def _held_any(histories: Sequence[History]) -> bool:
+    return any(bool((~training_mask(h) & ~h.readings.bms_reported).any()) for h in histories)
 
 
 def _seen_again(

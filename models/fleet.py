@@ -1,15 +1,17 @@
 """What a cohort's capacity readings teach a law: hierarchical MAP with its Laplace covariance.
 
-One vehicle's readings identify one direction; kinetics are therefore shared by a cohort (cell x climate) and a vehicle
-adds one log-offset to all rates, a capacity scale when new, and an offset of its readings of either kind. Predicted:
+One vehicle's readings identify one direction; kinetics are therefore shared by a cohort (cell x climate), which its
+kind of cell's other cohorts inform (`models.fleet_pool`). A vehicle adds one log-offset of its loss
+(`models.fleet_predict.offset_powers`), a capacity scale when new, and an offset of its readings of either kind:
 
     soh = q0 (1 - f bend(loss_cell(multipliers exp(theta + delta)))) + (b [BMS-reported] or s a [anchored])
 
 with theta the cohort's log-multipliers, f the series spread of the pack, bend(x) = 0.05 (x / 0.05)^g the cohort's
 deviation from the law's course in time, delta, q0, b and a the vehicle's own. ``s`` is the stated error that its
-anchored readings share (gain of the current sensor, OCV curve) and ``a`` has unit variance; only what is left of a
-reading's error counts as fresh noise. Offsets of readings are no part of any forecast. The spread between vehicles is
-estimated from the cohort (empirical Bayes). The solver is `models.fleet_fit`.
+anchored readings share (gain of the current sensor, OCV curve) and ``a`` how far it applies; only what is left of a
+reading's error counts as fresh noise. Offsets of readings are no part of any forecast. Estimated from the cohort
+(empirical Bayes): the spread between vehicles, how much of the stated errors the readings of either kind really
+scatter, mean and spread of the BMS offsets. The solver is `models.fleet_fit`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from models.domain import FloatArray
-from models.fleet_predict import COHORT_EXTRA, OWN
+from models.fleet_predict import COHORT_EXTRA, OWN, own_log_multipliers
 from models.laws.base import Law
 from models.parameters import entry
 from models.seeds import generator
@@ -30,23 +32,53 @@ _GRID = np.linspace(-8.0, 8.0, 801)
 
 @dataclass(frozen=True)
 class FleetPrior:
-    """Priors of the fit; see ``parameters/ensemble.toml``, ``[fleet]``. All [1], the weight in vehicles."""
+    """Priors of the fit; see ``parameters/ensemble.toml``, ``[fleet]``. All [1], weights in vehicles or readings.
+
+    Those named ``vehicle_sigma``, ``bms_offset_mean``, ``bms_offset_sigma``, ``anchored_scale``, ``noise_anchored`` and
+    ``noise_bms`` are estimated from the cohort: a fit bears them as it found them.
+    """
 
     vehicle_sigma: float
     vehicle_sigma_weight: float
     vehicle_dof: float
     capacity_scale_sigma: float
+    bms_offset_mean: float
     bms_offset_sigma: float
+    anchored_scale: float
+    noise_anchored: float
+    noise_bms: float
+    noise_weight: float
+    noise_least: float
     reading_floor_sigma: float
     outlier_sigma: float
     spread_factor: float
     spread_log_sigma: float
     shape_log_sigma: float
+    cohort_common_frac: float
+    cycle_held_frac: float
 
     @property
     def own_sigma(self) -> FloatArray:
         """Prior standard deviations of a vehicle's own parameters, in the order of `OWN`."""
-        return np.array([self.vehicle_sigma, self.capacity_scale_sigma, self.bms_offset_sigma, 1.0])
+        return np.array([self.vehicle_sigma, self.capacity_scale_sigma, self.bms_offset_sigma, self.anchored_scale])
+
+    @property
+    def own_mean(self) -> FloatArray:
+        """Prior means of a vehicle's own parameters, in the order of `OWN`."""
+        return np.array([0.0, 0.0, self.bms_offset_mean, 0.0])
+
+    def reading_sigma_frac(self, fresh_sigma_frac: FloatArray, bms: FloatArray | float = 0.0) -> FloatArray:
+        """Error of readings that is their own, shape (n,): the stated one as the cohort's scatter has it. [1]
+
+        Parameters
+        ----------
+        fresh_sigma_frac
+            Stated, without what a car's readings share, shape (n,). [1]
+        bms
+            1 where BMS-reported, shape (n,).
+        """
+        scale = self.noise_anchored + (self.noise_bms - self.noise_anchored) * np.asarray(bms)
+        return np.sqrt((scale * fresh_sigma_frac) ** 2 + self.reading_floor_sigma**2)
 
 
 def fleet_prior(home: Path | None = None) -> FleetPrior:
@@ -147,7 +179,7 @@ class CohortFit:
         known = self.vehicles.get(vehicle_id)
         if known is not None:
             return known
-        return VehicleFit(np.zeros(len(OWN)), np.diag(self.prior.own_sigma**2), np.zeros((len(OWN), len(self.names))))
+        return VehicleFit(self.prior.own_mean, np.diag(self.prior.own_sigma**2), np.zeros((len(OWN), len(self.names))))
 
     def vehicle_shrinkage(self, vehicle_id: str) -> float:
         """Posterior over prior standard deviation of a vehicle's log-offset: 1 = nothing was learned of it."""
@@ -155,7 +187,7 @@ class CohortFit:
         total = v.covariance + v.slope @ self.covariance @ v.slope.T
         return float(np.sqrt(total[0, 0]) / self.prior.vehicle_sigma)
 
-    def draw(self, vehicle_id: str, draws: int, seed: int) -> Drawn:
+    def draw(self, law: Law, vehicle_id: str, draws: int, seed: int) -> Drawn:
         """Draw worlds of a vehicle: the cohort's part is the same for all its vehicles in the same draw.
 
         The vehicle's log-offset is drawn from its normal likelihood times Student's t, so that a car of which little
@@ -171,7 +203,7 @@ class CohortFit:
         own = v.mean + own + np.outer(offset - own[:, 0], gain) + step @ v.slope.T
         cohort = self.mean + step
         return Drawn(
-            cohort[:, : -len(COHORT_EXTRA)] + own[:, :1],
+            own_log_multipliers(law, cohort, own[:, :1]),
             self.prior.spread_factor * np.exp(cohort[:, -2]),
             np.exp(cohort[:, -1]),
             1.0 + own[:, 1],

@@ -12,6 +12,7 @@ import numpy as np
 from models.domain import DAYS_PER_MONTH, FloatArray, History, Readings
 from models.fleet import CohortFit, fleet_prior
 from models.fleet_fit import fit_cohort, log_posterior
+from models.fleet_pool import own_prior
 from models.fleet_predict import OWN, CohortData, cohort_data, predict
 from models.laws.base import Law
 from models.laws.power import power_law
@@ -51,7 +52,7 @@ def sample(
     n, names = len(fit.mean), list(fit.vehicles)
 
     def density(x: FloatArray) -> float:
-        value = log_posterior(data, x[:n], x[n:].reshape(-1, len(OWN)), fit.prior, 1.0 / fit.prior_sigma**2)
+        value = log_posterior(data, x[:n], x[n:].reshape(-1, len(OWN)), fit.prior, own_prior(fit.prior_sigma))
         return value if np.isfinite(value) else -np.inf
 
     rng = generator(seed, "mcmc start")

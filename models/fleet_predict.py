@@ -78,6 +78,30 @@ def pack_capacity_frac(
     return 1.0 - np.where(loss > 0, bent * spread_factor, loss)
 
 
+def offset_powers(law: Law) -> FloatArray:
+    """How a car's log-offset, that of its loss, enters the law's log-multipliers, shape (m,).
+
+    A film that grows by dL/dt = 1 / (1/K + L/D) is exactly l times as thick at all times with l K and l^2 D. Were the
+    offset one of the rates, a car of a weak batch would be had more cheaply by a cohort with more of what is linear in
+    time, and so bend the forecasts of all others.
+    """
+    return np.array([2.0 if name == "diffusion" else 1.0 for name in law.multiplier_names])
+
+
+def own_log_multipliers(law: Law, cohort: FloatArray, log_offset: FloatArray | float) -> FloatArray:
+    """Log-multipliers of a car, shape (..., m): the bend of the cohort's curve does not stretch its offset.
+
+    Parameters
+    ----------
+    cohort
+        The law's log-multipliers and `COHORT_EXTRA`, shape (..., c).
+    log_offset
+        Of the car's loss, shape (..., 1) or a number.
+    """
+    logs = cohort[..., : -len(COHORT_EXTRA)]
+    return logs + offset_powers(law) * log_offset / np.exp(cohort[..., -1:])
+
+
 def cohort_size(law: Law) -> int:
     """Number of a cohort's parameters."""
     return len(law.multiplier_names) + len(COHORT_EXTRA)
@@ -149,15 +173,16 @@ def predict_cohort(data: CohortData, cohort: FloatArray, own: FloatArray, spread
     """
     m = cohort.shape[0] - len(COHORT_EXTRA)
     steps = np.concatenate([np.zeros((1, m)), _STEP * np.eye(m)])
+    each = own_log_multipliers(data.law, cohort, own[:, :1])
     cell = np.concatenate(
         [
-            _at(data.law, e, cohort[:m] + o[0] + steps, *p) if e.shape[0] else np.ones((m + 1, p[0].shape[0]))
-            for e, p, o in zip(data.exposures, data.places, own, strict=True)
+            _at(data.law, e, logs + steps, *p) if e.shape[0] else np.ones((m + 1, p[0].shape[0]))
+            for e, p, logs in zip(data.exposures, data.places, each, strict=True)
         ],
         axis=1,
     )
     at = own[data.vehicle]
-    return _assemble(cell, cohort, at, spread_factor, data.bms, data.shared)
+    return _assemble(data.law, cell, cohort, at, spread_factor, data.bms, data.shared)
 
 
 def predict(
@@ -180,22 +205,29 @@ def predict(
     bms = history.readings.bms_reported.astype(float) if days is None else np.zeros(at.shape)
     shared = (1.0 - bms) * history.readings.anchored_offset_sigma
     steps = np.concatenate([np.zeros((1, m)), _STEP * np.eye(m)])
-    cell = cell_capacity(history, law, cohort[:m] + own[0] + steps, at)
-    return _assemble(cell, cohort, np.broadcast_to(own, (at.shape[0], len(OWN))), spread_factor, bms, shared)
+    cell = cell_capacity(history, law, own_log_multipliers(law, cohort, own[0]) + steps, at)
+    return _assemble(law, cell, cohort, np.broadcast_to(own, (at.shape[0], len(OWN))), spread_factor, bms, shared)
 
 
 def _assemble(
-    cell: FloatArray, cohort: FloatArray, own: FloatArray, spread_factor: float, bms: FloatArray, shared: FloatArray
+    law: Law,
+    cell: FloatArray,
+    cohort: FloatArray,
+    own: FloatArray,
+    spread_factor: float,
+    bms: FloatArray,
+    shared: FloatArray,
 ) -> Prediction:
     f, shape = spread_factor * np.exp(cohort[-2]), np.exp(cohort[-1])
     q0 = 1.0 + own[:, 1]
     pack = pack_capacity_frac(cell, f, shape)
     slopes = q0 * (pack[1:] - pack[0]) / _STEP
+    by_offset = offset_powers(law) @ slopes / shape
     loss = np.maximum(1.0 - cell[0], 0.0)
     bent = f * SHAPE_LOSS_FRAC * (loss / SHAPE_LOSS_FRAC) ** shape
-    by_shape = -q0 * bent * shape * np.log(np.maximum(loss, 1e-12) / SHAPE_LOSS_FRAC)
+    by_shape = -q0 * bent * shape * np.log(np.maximum(loss, 1e-12) / SHAPE_LOSS_FRAC) - own[:, 0] * by_offset
     return Prediction(
         q0 * pack[0] + own[:, 2] * bms + own[:, 3] * shared,
         np.column_stack([slopes.T, -q0 * bent, by_shape]),
-        np.column_stack([slopes.sum(axis=0), pack[0], bms, shared]),
+        np.column_stack([by_offset, pack[0], bms, shared]),
     )

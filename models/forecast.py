@@ -90,6 +90,7 @@ def project_vehicle(
     year_exposures: Mapping[str, Mapping[str, FloatArray]],
     horizon_years: int,
     first_month: int = 0,
+    outside_frac: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Fan:
     """Project a vehicle's life so far once, then every policy's representative year, repeated, from its state.
 
@@ -108,6 +109,9 @@ def project_vehicle(
         How far. [a]
     first_month
         Calendar month (0 = January) that follows the as-of day. [month]
+    outside_frac
+        Policy -> law -> share of that year's exposure outside the law's range, which widens the lower tail; that of
+        the record, if None. [1]
 
     Returns
     -------
@@ -139,7 +143,8 @@ def project_vehicle(
             year = year_exposures[policy_id][law.law_id]
             p = law.project(year, levels, worlds.log_multipliers[m], states[law.law_id], take)
             cell[which, 1:] = p.capacity_frac
-        out[i] = with_cycle_error(pack_capacity(cell, worlds, now, years), worlds, extra[policy_id])
+        outside = None if outside_frac is None else outside_frac[policy_id]
+        out[i] = with_cycle_error(pack_capacity(cell, worlds, now, years, outside), worlds, extra[policy_id])
     return Fan(policy_ids, out, now)
 
 

@@ -131,3 +131,40 @@ def test_shipped_laws_survive_storing_and_name_their_sources() -> None:
     again = fitted_of(_parse("\n".join(toml_of(f) for f in shipped), "again"))
     for old, new in zip(shipped, again, strict=True):
         assert parameters_of(old) == parameters_of(new)
+
+
+def test_intervals_widen_with_the_distance_from_what_was_tested() -> None:
+    """Cold storage and cold, hot, fast or long cycling: never narrower further out; inside nothing is added."""
+    models = {type(f.model).__name__: f.model for f in fitted_of(load("evidence"))}
+    cold = np.array([0.0, -20.0, -30.0, -40.0])
+    stored = rows(4, temp_c=cold, soc_frac=0.5, day=400.0, kind="calendar")
+    cycled = {
+        "temp_c": 30.0,
+        "soc_frac": 0.5,
+        "depth_frac": 0.8,
+        "charge_per_h": 0.5,
+        "discharge_per_h": 0.5,
+        "day": 200.0,
+        "cycles": 600.0,
+    }
+    cases = {
+        "StorageModel": [stored],
+        "CyclingModel": [
+            rows(5, **cycled | {"temp_c": np.array([25.0, 5.0, -5.0, -20.0, -40.0])}),
+            rows(4, **cycled | {"temp_c": np.array([40.0, 60.0, 70.0, 80.0])}),
+            rows(
+                3, **cycled | {"charge_per_h": np.array([2.0, 3.0, 5.0]), "discharge_per_h": np.array([2.0, 3.0, 5.0])}
+            ),
+            rows(3, **cycled | {"cycles": np.array([1e4, 4e4, 1e5]), "day": np.array([880.0, 3600.0, 9000.0])}),
+        ],
+    }
+    for name, groups in cases.items():
+        for group in groups:
+            done = models[name].forecast(group)
+            half = models[name].width.half_frac(done.sd_frac, done.doubt_frac)
+            assert done.doubt_frac[0] == pytest.approx(0.0), (name, group.temp_c, group.cycles, done.doubt_frac)
+            assert np.all(np.diff(half) > 0) and half[-1] > 2.0 * half[0]
+    # A cold cell may keep the pace of the coldest one tested: its loss is within the interval.
+    done = models["StorageModel"].forecast(stored)
+    half = models["StorageModel"].width.half_frac(done.sd_frac, done.doubt_frac)
+    assert done.loss_frac[1] + 1.6 * half[1] > done.loss_frac[0]

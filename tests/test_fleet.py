@@ -73,8 +73,9 @@ def test_one_car_of_a_weak_batch_does_not_drag_its_cohort() -> None:
 @pytest.mark.parametrize("shared", [0.0, 0.03])
 def test_agrees_with_scipy(shared: float) -> None:
     histories, _ = simulated(3, 12, 5, sigma=0.004, shared=shared)
-    # So many degrees are a normal prior; so many stated vehicles leave its scale as stated.
-    fit = fit_cohort("c", histories, LAW, replace(PRIOR, vehicle_dof=1e9, vehicle_sigma_weight=1e9))
+    # So many degrees are a normal prior; so many stated vehicles and readings leave its scales as stated.
+    stated = replace(PRIOR, vehicle_dof=1e9, vehicle_sigma_weight=1e9, noise_weight=1e9)
+    fit = fit_cohort("c", histories, LAW, stated)
     n, k = len(fit.mean), len(OWN)
 
     def residuals(x: np.ndarray) -> np.ndarray:
@@ -98,7 +99,7 @@ def test_the_interval_covers() -> None:
         masks = [np.arange(30) < 12 for _ in histories]
         fit = fit_cohort("c", histories, LAW, PRIOR, masks)
         for h in histories:
-            d = fit.draw(h.vehicle_id, 400, 1)
+            d = fit.draw(LAW, h.vehicle_id, 400, 1)
             cell = LAW.project(h.exposures[LAW.law_id][None], np.array([1.0]), d.log_multipliers).capacity_frac[:, -1]
             pack = d.capacity_scale * pack_capacity_frac(cell, d.spread_factor, d.shape)
             pack = pack + 0.01 * np.random.default_rng(seed).standard_normal(400)
@@ -113,10 +114,14 @@ def test_what_all_readings_share_is_neither_noise_nor_capacity() -> None:
     h = histories[0]
     assert h.readings.fresh_sigma_frac == pytest.approx(np.full(24, 0.006))
     high = replace(h, readings=replace(h.readings, soh_frac=h.readings.soh_frac + 0.05))
-    before, after = fit_cohort("c", histories, LAW, PRIOR), fit_cohort("c", [high, *histories[1:]], LAW, PRIOR)
+    whole = replace(PRIOR, anchored_scale=1.0)
+    before, after = fit_cohort("c", histories, LAW, whole), fit_cohort("c", [high, *histories[1:]], LAW, whole)
     moved = after.vehicle("v0").mean - before.vehicle("v0").mean
     assert 0.03 * moved[3] > 0.6 * 0.05
-    assert after.draw("v0", 400, 1).capacity_scale.mean() - before.draw("v0", 400, 1).capacity_scale.mean() < 0.02
+    assert (
+        after.draw(LAW, "v0", 400, 1).capacity_scale.mean() - before.draw(LAW, "v0", 400, 1).capacity_scale.mean()
+        < 0.02
+    )
     # Twenty-four readings with one common error do not tell the capacity better than that error allows.
     known = np.sqrt(after.vehicle("v0").covariance[1, 1])
     alone = 1.0 / np.hypot(1.0 / PRIOR.capacity_scale_sigma, 1.0 / 0.03)
@@ -153,7 +158,7 @@ def test_bms_readings_teach_less_than_anchored_ones() -> None:
 def test_the_cohort_is_shared_and_vehicles_are_not() -> None:
     histories, _ = simulated(4, 12, 9)
     fit = fit_cohort("c", histories, LAW, PRIOR)
-    first, again, other = fit.draw("v0", 500, 1), fit.draw("v0", 500, 1), fit.draw("v1", 500, 1)
+    first, again, other = fit.draw(LAW, "v0", 500, 1), fit.draw(LAW, "v0", 500, 1), fit.draw(LAW, "v1", 500, 1)
     assert np.array_equal(first.log_multipliers, again.log_multipliers)
     assert np.array_equal(first.spread_factor, other.spread_factor)
     assert np.array_equal(first.shape, other.shape)
@@ -162,8 +167,9 @@ def test_the_cohort_is_shared_and_vehicles_are_not() -> None:
 
 def test_a_car_without_readings_keeps_the_tails_of_its_prior() -> None:
     fit = fit_cohort("c", simulated(4, 12, 9)[0], LAW, PRIOR)
-    a, b = fit.draw("new a", 8000, 1).log_multipliers[:, 0], fit.draw("new b", 8000, 1).log_multipliers[:, 0]
-    drawn = (a - b) / np.sqrt(2.0)  # the cohort's part is the same in both
+    a, b = fit.draw(LAW, "new a", 8000, 1), fit.draw(LAW, "new b", 8000, 1)
+    # The cohort's part is the same in both, its bend included.
+    drawn = a.shape * (a.log_multipliers[:, 0] - b.log_multipliers[:, 0]) / np.sqrt(2.0)
     reference = fit.prior.vehicle_sigma * stats.t(PRIOR.vehicle_dof).rvs((8000, 2), random_state=1)
     wanted = np.diff(reference, axis=1)[:, 0] / np.sqrt(2.0)
     assert np.quantile(np.abs(drawn), [0.5, 0.8, 0.98]) == pytest.approx(
@@ -175,11 +181,11 @@ def test_draws_of_a_known_car_agree_with_its_posterior() -> None:
     fit = fit_cohort("c", simulated(10, 30, 9)[0], LAW, PRIOR)
     v = fit.vehicle("v3")
     total = v.covariance + v.slope @ fit.covariance @ v.slope.T
-    drawn = fit.draw("v3", 8000, 1)
+    drawn = fit.draw(LAW, "v3", 8000, 1)
     scale = drawn.capacity_scale - 1.0
     assert scale.mean() == pytest.approx(v.mean[1], abs=0.1 * np.sqrt(total[1, 1]))
     assert np.std(scale) == pytest.approx(np.sqrt(total[1, 1]), rel=0.1)
-    offset = drawn.log_multipliers[:, 0] - fit.draw("v0", 8000, 1).log_multipliers[:, 0]
+    offset = drawn.log_multipliers[:, 0] - fit.draw(LAW, "v0", 8000, 1).log_multipliers[:, 0]
     assert abs(offset.mean() - (v.mean[0] - fit.vehicle("v0").mean[0])) < 0.2 * np.sqrt(total[0, 0])
 
 

@@ -184,6 +184,20 @@ def test_what_export_has_cost_has_the_sign_of_the_wear(extra):
     assert np.all(np.sign(lost) == np.sign(extra)) or abs(extra) < 1e-9
 
 
+def test_the_lower_tail_widens_by_what_of_the_years_to_come_is_outside_the_range():
+    """Not by the record's share: a policy that leaves the range is widened, one within it is not."""
+    worlds = replace(worlds_of(400, LAWS), outside_frac=np.full(400, 0.5), knee=np.abs(np.linspace(-2, 2, 400)))
+    years = {"no_export_smart": year_of(X, LAWS), "evening_peak": year_of(1.3 * X, LAWS)}
+    shares = {"no_export_smart": {"a": 0.0, "b": 0.0}, "evening_peak": {"a": 1.0, "b": 1.0}}
+    life = history_of(12, X, LAWS)
+    said, plain = (forecast.project_vehicle(worlds, LAWS, life, years, 10, 0, s) for s in (shares, None))
+    inside = forecast.project_vehicle(replace(worlds, outside_frac=np.zeros(400)), LAWS, life, years, 10)
+    assert np.array_equal(said.of("no_export_smart"), inside.of("no_export_smart"))
+    assert np.all(said.of("evening_peak")[:, -1] <= plain.of("evening_peak")[:, -1])
+    assert said.of("evening_peak")[:, -1].mean() < plain.of("evening_peak")[:, -1].mean() - 1e-4
+    assert np.array_equal(said.capacity_frac[:, :, 0], plain.capacity_frac[:, :, 0])
+
+
 def test_what_laws_have_wrong_in_a_cycle_widens_differences_and_moves_no_median():
     """Cycles as before the day cost what readings taught; beyond them the interval grows with their number."""
     laws = (replace(LAWS[0], exposure_names=("full_cycles",)),)

@@ -9,7 +9,7 @@ import pytest
 
 from models.domain import DAYS_PER_MONTH, History, Readings
 from models.ensemble import worlds
-from models.evidence import HeldOut, fit_fleet, held_out_readings, training_mask
+from models.evidence import HeldOut, fit_fleet, training_mask
 from models.fleet import fleet_prior
 from models.fleet_predict import predict
 from models.laws.power import power_law
@@ -65,8 +65,7 @@ def test_the_last_third_is_held_out() -> None:
 
 @pytest.mark.parametrize("shared", [0.0, 0.04])
 def test_held_out_readings_are_covered_by_the_true_law(shared: float) -> None:
-    histories = list(fleet(12, 24, shared=shared).values())
-    held = held_out_readings("c", histories, LAWS, PRIOR)
+    held = fit_fleet(fleet(12, 24, shared=shared), {"c": LAWS}).held_out
     z = np.concatenate([(h.soh_frac - h.mean_frac[:, 0]) / h.sd_frac[:, 0] for h in held])
     assert 0.65 < np.mean(np.abs(z) < 1.2816) < 0.95
 

@@ -41,6 +41,7 @@ def compute_vehicle(inputs: VehicleInputs) -> VehicleResult:
         {y.policy.policy_id: y.exposures for y in years},
         terms.horizon_years,
         first_month=(terms.as_of.month - 1 + (terms.as_of.day > 15)) % 12,
+        outside_frac={y.policy.policy_id: y.outside_frac for y in years},
     )
     distance = cover.distance_of(inputs)
     warranty_rows, claims = cover.warranty_rows(inputs, fan, years, distance)
