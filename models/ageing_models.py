@@ -194,7 +194,8 @@ class CyclingModel:
     def _stored(self, rows: Rows) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Storage loss, its standard deviation, wider past the longest storage tested, and its doubt. [1]"""
         if self.storage is None:
-            return (np.zeros(rows.n),) * 3
+            none = np.zeros(rows.n)
+            return none, none, none
         loss, sd, doubt = self.storage.loss_and_sd(rows)
         return loss, sd * (1.0 + later(rows.day, self.storage.day_span[1])), doubt
 
