@@ -26,14 +26,14 @@ import numpy as np
 from models.domain import Duty, FloatArray, IntArray, Pack
 from models.laws.base import Projection, RangeCheck
 from models.laws.esoh import EsohTables, capacity_frac, window
-from models.laws.sei_daily import NO_GRID, Grid, anode_rows, daily_growth, grid_of
+from models.laws.sei_daily import NO_GRID, Grid, anode_rows, daily_growth
 from models.laws.sei_kernel import SeiConstants, run_segment
 from models.laws.sei_project import balance_grid, project_draws
 from models.laws.sei_steps import Steps
 from models.parameters import Entry, entry, load
 
 LAW_IDS = ("sei_ec", "sei_interstitial")
-VERSION = 5
+VERSION = 6
 NODES = {
     "sei_ec": np.array([4e-4, 4e-3, 0.015, 0.04, 0.09, 0.17, 0.32, 0.65]),
     "sei_interstitial": np.array([4e-4, 0.03, 0.1, 0.25, 0.6]),  # 1/G is all but proportional to the thickness
@@ -325,7 +325,7 @@ def exposures_of(laws: Sequence[SeiLaw], duty: Duty, pack: Pack) -> dict[str, Fl
     for law in laws:
         at = np.searchsorted(fullness, law.fullness)
         windows[at] = _cached_windows(law.cell_id, law.law_id, law.home, law.version)[0]
-        grids[law.law_id] = grid_of(at, law.coarse, law.nodes, law.middle)
+        grids[law.law_id] = Grid(at.astype(np.int64), at[law.coarse].astype(np.int64), law.nodes, law.middle)
     by_id = {law.law_id: law.tables for law in laws}
     ec, inter = (by_id.get(law_id, laws[0].tables) for law_id in LAW_IDS)
     found = daily_growth(

@@ -31,39 +31,19 @@ _VECTOR = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 class Grid(NamedTuple):
-    """What a member's growth is wanted at: entry i is window ``window[i]`` with a film of ``nodes[node[i]]``.
+    """What a member's growth is wanted at: ``fine`` windows at the middle node, then ``coarse`` ones at all nodes.
 
-    ``coarse`` are the windows that have trapped lithium. A member that is not wanted has no entries.
+    Windows are places among those handed to `daily_growth`, nodes film thicknesses in film units; the coarse windows
+    have trapped lithium too. A member that is not wanted has no windows.
     """
 
-    window: IntArray
-    node: IntArray
-    nodes: FloatArray
+    fine: IntArray
     coarse: IntArray
+    nodes: FloatArray
+    middle: int
 
 
-def grid_of(windows: IntArray, coarse: IntArray, nodes: FloatArray, middle: int) -> Grid:
-    """Grid of a member: all its windows at the middle node, then a coarse choice of them at all nodes.
-
-    Parameters
-    ----------
-    windows
-        Places of the member's windows among those handed to `daily_growth`, shape (w,).
-    coarse
-        Those of them that have all nodes, places among the member's own, shape (c,).
-    nodes, middle
-        Film thicknesses in film units, shape (t,), and the index of the one that all windows have.
-    """
-    every = np.tile(np.arange(nodes.size), coarse.size)
-    return Grid(
-        np.concatenate([windows, np.repeat(windows[coarse], nodes.size)]).astype(np.int64),
-        np.concatenate([np.full(windows.size, middle), every]).astype(np.int64),
-        np.ascontiguousarray(nodes, dtype=np.float64),
-        np.ascontiguousarray(windows[coarse], dtype=np.int64),
-    )
-
-
-NO_GRID = Grid(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64))
+NO_GRID = Grid(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), 0)
 
 
 def anode_rows(ocp: FloatArray, exchange: FloatArray) -> FloatArray:
@@ -131,13 +111,29 @@ def _look_up_one(
 
 
 @njit(**_VECTOR)
-def _add_slow(row: FloatArray, hours: float, kinetic: FloatArray, window: IntArray, film: FloatArray, by: float,
-              slow: FloatArray) -> None:  # fmt: skip
-    """row[i] += hours / (kinetic[window[i]] + by film[i])."""
-    for i in range(window.size):
-        slow[i] = kinetic[window[i]] + by * film[i]
-    for i in range(window.size):
+def _add_slow(row: FloatArray, hours: float, kinetic: FloatArray, by: float, grid: Grid, slow: FloatArray) -> None:
+    """Growth in series with diffusion: row += hours / (kinetic + by film), at every window and node."""
+    n, n_t, film = grid.fine.size, grid.nodes.size, by * grid.nodes[grid.middle]
+    for w in range(n):
+        slow[w] = kinetic[grid.fine[w]] + film
+    for c in range(grid.coarse.size):
+        own, at = kinetic[grid.coarse[c]], n + c * n_t
+        for t in range(n_t):
+            slow[at + t] = own + by * grid.nodes[t]
+    for i in range(slow.size):
         row[i] += hours / slow[i]
+
+
+@njit(**_VECTOR)
+def _add_film(row: FloatArray, growth: FloatArray, share: FloatArray, grid: Grid) -> None:
+    """Growth over interstitials: row += growth of the window times the share of the node."""
+    n, n_t, middle = grid.fine.size, grid.nodes.size, share[grid.middle]
+    for w in range(n):
+        row[w] += growth[grid.fine[w]] * middle
+    for c in range(grid.coarse.size):
+        own, at = growth[grid.coarse[c]], n + c * n_t
+        for t in range(n_t):
+            row[at + t] += own * share[t]
 
 
 @njit(**_VECTOR)
@@ -195,7 +191,9 @@ def daily_growth(
     """
     hours, rate, temp, soc_0, soc_1, step = substeps(cell_soc, temp_c, current_c, step_hours, flow_c)
     days = (temp_c.size + steps_per_day - 1) // steps_per_day
-    n_w, n_ec, n_inter = windows.shape[0], ec.window.size, inter.window.size
+    n_w = windows.shape[0]
+    n_ec = ec.fine.size + ec.coarse.size * ec.nodes.size
+    n_inter = inter.fine.size + inter.coarse.size * inter.nodes.size
     ec_out = np.zeros((days, n_ec + 1 + ec.coarse.size))
     inter_out = np.zeros((days, n_inter + 1 + inter.coarse.size))
     k = inter_k if n_inter > 0 else ec_k
@@ -203,7 +201,7 @@ def daily_growth(
     b_rest = 1.0 / (ec_k.solvent_mol_m3 * ec_k.film_diffusivity_m2_s)
     scale = rows.shape[0] / (1.0 - 2.0 * EDGE)
     first, wide = (windows[:, 0] - EDGE) * scale, (windows[:, 1] - windows[:, 0]) * scale
-    film = ec.nodes[ec.node] if n_ec > 0 else np.empty(0)
+    cycles = np.zeros((days, 2))
     slope, anchor, ec_slope, ec_anchor = np.empty(n_w), np.empty(n_w), np.empty(n_w), np.empty(n_w)
     power, lift, warm, slow, rest = np.empty(n_w), np.empty(n_w), np.zeros(n_w), np.empty(n_ec), np.zeros(n_w)
     share = np.empty(inter.nodes.size)
@@ -227,7 +225,7 @@ def daily_growth(
                                 z = ec_slope[w] * c
                                 power[w] = ec_anchor[w] * _series(z)
                             fast = h * speed_0 * _series(speed_slope * c)
-                            _add_slow(ec_out[last_day], fast, power, ec.window, film, b_rest, slow)
+                            _add_slow(ec_out[last_day], fast, power, b_rest, ec, slow)
                 if n_inter > 0:
                     m_0, m_1, m_2, m_3 = moments[0], moments[1], moments[2], moments[3]
                     m_4, m_5, m_6 = moments[4], moments[5], moments[6]
@@ -236,11 +234,10 @@ def daily_growth(
                         rest[w] = anchor[w] * (
                             m_0 + s * (m_1 + s * (m_2 + s * (m_3 + s * (m_4 + s * (m_5 + s * m_6)))))
                         )
-                    row, fast = inter_out[last_day], speed_0 * inter_k.interstitial_mol_m_s
+                    fast = speed_0 * inter_k.interstitial_mol_m_s
                     for t in range(share.size):
                         share[t] = fast / inter.nodes[t]
-                    for q in range(n_inter):
-                        row[q] += rest[inter.window[q]] * share[inter.node[q]]
+                    _add_film(inter_out[last_day], rest, share, inter)
                 moments[:] = 0.0
             if ended:
                 break
@@ -276,31 +273,40 @@ def daily_growth(
             for w in range(n_w):
                 power[w] *= lift[w] * lift[w]
             if n_inter > 0:
-                row = inter_out[day]
                 for t in range(share.size):
-                    share[t] = h * math.exp(-terms[5] * inter.nodes[t]) / (inter.nodes[t] * terms[3])
-                for q in range(n_inter):
-                    row[q] += power[inter.window[q]] * share[inter.node[q]]
+                    share[t] = -terms[5] * inter.nodes[t]
+                _exp(share)
+                for t in range(share.size):
+                    share[t] *= h / (inter.nodes[t] * terms[3])
+                _add_film(inter_out[day], power, share, inter)
             if n_ec > 0:
                 speed = k.speed * math.exp(speed_slope * (inverse - 1.0 / k.reference_k))
                 by = a_first * math.exp(-half * ec_k.film_potential_v * inverse)
                 for w in range(n_w):
                     lift[w] = by / math.sqrt(power[w])
-                _add_slow(ec_out[day], h * speed, lift, ec.window, film, b_rest, slow)
-        _add_cycles(ec_out[day], n_ec, ec.coarse, 0.5 * abs(rate[i]) * hours[i], soc, windows, ec_k)
-        _add_cycles(inter_out[day], n_inter, inter.coarse, 0.5 * abs(rate[i]) * hours[i], soc, windows, inter_k)
+                _add_slow(ec_out[day], h * speed, lift, b_rest, ec, slow)
+        moved = 0.5 * abs(rate[i]) * hours[i]
+        cycles[day, 0] += moved
+        cycles[day, 1] += moved * soc
+    _put_cycles(ec_out, n_ec, ec.coarse, cycles, windows, ec_k)
+    _put_cycles(inter_out, n_inter, inter.coarse, cycles, windows, inter_k)
     return ec_out, inter_out
 
 
 @njit(**_VECTOR)
-def _add_cycles(
-    row: FloatArray, at: int, coarse: IntArray, cycles: float, soc: float, windows: FloatArray, k: SeiConstants
+def _put_cycles(
+    out: FloatArray, at: int, coarse: IntArray, cycles: FloatArray, windows: FloatArray, k: SeiConstants
 ) -> None:
-    """Full cycles, and the lithium that wear by them would trap at each coarse window."""
-    row[at] += cycles
+    """Full cycles, and the lithium that wear by them would trap at each coarse window: linear in state of charge."""
     anode, cathode = k.anode_ah / k.lithium_ah, k.cathode_wear_ratio * k.cathode_ah / k.lithium_ah
-    for c in range(coarse.size):
-        w = coarse[c]
-        x = windows[w, 0] + soc * (windows[w, 1] - windows[w, 0])
-        y = windows[w, 2] + soc * (windows[w, 3] - windows[w, 2])
-        row[at + 1 + c] += cycles * (anode * x + cathode * y)
+    for day in range(out.shape[0]):
+        out[day, at] = cycles[day, 0]
+        for c in range(coarse.size):
+            x_0, x_100, y_0, y_100 = (
+                windows[coarse[c], 0],
+                windows[coarse[c], 1],
+                windows[coarse[c], 2],
+                windows[coarse[c], 3],
+            )
+            empty, full = anode * x_0 + cathode * y_0, anode * x_100 + cathode * y_100
+            out[day, at + 1 + c] = empty * cycles[day, 0] + (full - empty) * cycles[day, 1]
