@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from models.domain import Duty, FloatArray
 from models.exposure import daily_exposures
+from models.laws.base import Law
+from models.laws.power import power_law
 from models.laws.sei import SeiLaw, _cached_windows
 from models.laws.sei_kernel import KELVIN, anode_potential, growth_terms, step_terms, substeps
 from models.v2h_year import v2h_pack
@@ -76,3 +78,24 @@ def test_members_are_the_same_alone_and_together(cell_id: str) -> None:
     assert list(together) == [law.law_id for law in members]
     for law in members:
         np.testing.assert_array_equal(together[law.law_id], law.exposures(duty, PACK))
+
+
+@pytest.mark.parametrize("law", [*LAWS[:2], power_law("nmc_b1_2023")], ids=lambda law: law.law_id)
+def test_an_order_of_rows_is_the_rows_repeated(law: Law) -> None:
+    """A year given once with an order projects as the year written out."""
+    level = law.exposures(made_duty(5, 8.0), PACK)
+    rows = 30.0 * np.stack([level, 1.1 * level])
+    order = np.arange(24) % level.shape[0]
+    levels, logs = np.array([1.0, 0.7]), np.full((4, len(law.multiplier_names)), 0.1)
+    once = law.project(rows, levels, logs, None, order)
+    written = law.project(rows[:, order], levels, logs)
+    np.testing.assert_array_equal(once.capacity_frac, written.capacity_frac)
+    np.testing.assert_array_equal(once.state, written.state)
+    assert once.capacity_frac.shape == (4, 24)
+    assert once.capacity_frac[0, -1] < 1.0
+
+
+def test_power_laws_are_the_same_alone_and_together() -> None:
+    together = daily_exposures(made_duty(4, 8.0), PACK, [power_law(x) for x in ("nmc_b1_2023", "nmc111_kokam_2017")])
+    for law_id, rows in together.items():
+        np.testing.assert_array_equal(rows, power_law(law_id).exposures(made_duty(4, 8.0), PACK))
