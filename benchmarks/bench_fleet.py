@@ -4,7 +4,7 @@ For every generator of truth some fleets are drawn independently: 200 vehicles i
 readings, forecasts 1, 3, 5 and 10 years on, with and without export, beside the truth of both. Exporters are drawn at
 random in one half of the fleets and by confounding (they park fuller, at home, in the heat) in the other. In the same
 run: square root of time, straight line, cohort mean, gradient boosting; shrinkage; Laplace against MCMC (emcee);
-vehicles that depart from their forecast. Ends with the goals. Sizes of the model were chosen on other seeds (from 11 on).
+vehicles that depart from their forecast. Ends with the goals. Sizes of the model were chosen on seeds from 11 on.
 Run: ``python benchmarks/bench_fleet.py [--quick]``; seed by seed: ``--seeds 1``, then ``--seeds 2 --add`` and so on.
 """
 
