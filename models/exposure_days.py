@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.domain import Duty, FloatArray, IntArray, Pack
+from models.domain import BoolArray, Duty, FloatArray, IntArray, Pack
+from models.exposure import daily_exposures
 from models.laws.base import Law
 
 
@@ -62,39 +63,72 @@ def known_rows(days: Sequence[int], keys: Sequence[str], exposures: FloatArray) 
     return Known(dict(zip(days, keys, strict=True)), places, exposures)
 
 
+@dataclass(frozen=True, eq=False)
+class Updated:
+    """Daily exposures of a law, shape (days, k); places of days that were computed, and of those with another row."""
+
+    exposures: FloatArray
+    computed: IntArray
+    new: IntArray
+
+
 def update_days(
-    law: Law, duty: Duty, pack: Pack, keys: Sequence[str], known: Known
-) -> tuple[FloatArray, IntArray, IntArray]:
+    laws: Sequence[Law], duty: Duty, pack: Pack, keys: Sequence[str], known: Mapping[str, Known]
+) -> dict[str, Updated]:
     """Exposures of all days of a duty, computed where no known row has the day's key.
 
     Parameters
     ----------
     keys
         From `day_keys`.
+    known
+        law_id -> known rows (none where it is missing).
 
     Returns
     -------
-    tuple[FloatArray, IntArray, IntArray]
-        Daily exposures, shape (days, k); the places of the days that were computed (for a law that does not work day by
-        day all days); and of those whose row is not the known one.
+    dict[str, Updated]
+        law_id -> exposures. For a law that does not work day by day all days are computed.
     """
     days = days_of_duty(duty)
-    stays = np.array([known.keys.get(day) == key for day, key in zip(days, keys, strict=True)], dtype=bool)
-    here, there = np.flatnonzero(stays), np.array([known.place[days[i]] for i in np.flatnonzero(stays)], dtype=np.int64)
-    if not law.day_by_day or not here.size:
-        out = law.exposures(duty, pack)
-        if here.size:
-            stays[here] = (out[here] == known.exposures[there]).all(axis=1)
-        return out, np.arange(len(days)), np.flatnonzero(~stays)
-    again = np.flatnonzero(~stays)
-    out = np.empty((len(days), len(law.exposure_names)))
-    out[here] = known.exposures[there]
+    whole: list[Law] = []
+    some: dict[bytes, list[Law]] = {}
+    stays: dict[str, BoolArray] = {}
+    for law in laws:
+        there = known.get(law.law_id, NOTHING).keys
+        same = np.array([there.get(day) == key for day, key in zip(days, keys, strict=True)], dtype=bool)
+        stays[law.law_id] = same
+        if law.day_by_day and same.any():
+            some.setdefault(same.tobytes(), []).append(law)
+        else:
+            whole.append(law)
+    out: dict[str, Updated] = {}
+    for law_id, exposures in daily_exposures(duty, pack, whole).items():
+        same, rows = stays[law_id], known.get(law_id, NOTHING)
+        if same.any():
+            here = np.flatnonzero(same)
+            same[here] = (exposures[here] == rows.exposures[[rows.place[days[i]] for i in here]]).all(axis=1)
+        out[law_id] = Updated(exposures, np.arange(len(days)), np.flatnonzero(~same))
+    for group in some.values():
+        out |= _some_days(group, duty, pack, stays[group[0].law_id], known, days)
+    return out
+
+
+def _some_days(
+    laws: Sequence[Law], duty: Duty, pack: Pack, stays: BoolArray, known: Mapping[str, Known], days: Sequence[int]
+) -> dict[str, Updated]:
+    """Day-by-day laws of which the same days stay: the others in runs, each with the day before and the step after."""
+    here, again = np.flatnonzero(stays), np.flatnonzero(~stays)
+    found = {law.law_id: np.empty((len(days), len(law.exposure_names))) for law in laws}
+    for law_id, rows in found.items():
+        old = known[law_id]
+        rows[here] = old.exposures[[old.place[days[i]] for i in here]]
     for run in np.split(again, np.flatnonzero(np.diff(again) > 1) + 1):
         if run.shape[0]:
             lead = min(int(run[0]), 1)
-            found = law.exposures(_cut(duty, int(run[0]) - lead, int(run[-1]) + 1), pack)
-            out[run] = found[lead : lead + run.shape[0]]
-    return out, again, again
+            part = daily_exposures(_cut(duty, int(run[0]) - lead, int(run[-1]) + 1), pack, laws)
+            for law_id, rows in part.items():
+                found[law_id][run] = rows[lead : lead + run.shape[0]]
+    return {law_id: Updated(rows, again, again) for law_id, rows in found.items()}
 
 
 def _per_day(duty: Duty) -> int:

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.domain import Duty, Pack
+from models.exposure import daily_exposures
 from models.exposure_days import Known, day_keys, days_of_duty, known_rows, update_days
 from models.laws.base import Law
 from models.laws.registry import laws_for
-from models.laws.sei import SeiLaw
 from models.packs import pack_of
 from models.sessions import KINDS
 from pipelines.settings import Settings
@@ -39,9 +39,9 @@ TABLES = (
 )
 
 
-@pytest.fixture(scope="module", params=["sei_ec", "sei_interstitial"])
-def law(request: pytest.FixtureRequest) -> SeiLaw:
-    return SeiLaw("nmc811_lgm50", request.param)
+@pytest.fixture(scope="module")
+def laws() -> tuple[Law, ...]:
+    return laws_for("nmc811_lgm50")
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +70,15 @@ def _duty(seed: int, days: int, pack: Pack) -> Duty:
     return Duty(start, 60, soc, temp, current, pack.capacity_ah, np.zeros(n, dtype=np.uint8), flow)
 
 
-def _known(law: Law, duty: Duty, pack: Pack) -> Known:
-    return known_rows(days_of_duty(duty), day_keys(duty, pack), law.exposures(duty, pack))
+def _known(laws: tuple[Law, ...], duty: Duty, pack: Pack) -> dict[str, Known]:
+    found = daily_exposures(duty, pack, laws)
+    return {name: known_rows(days_of_duty(duty), day_keys(duty, pack), rows) for name, rows in found.items()}
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000), touched=st.sets(st.integers(0, 11), max_size=4), capacity=st.floats(0.7, 1.0))
 def test_update_is_the_same_as_all_at_once(
-    law: SeiLaw, pack: Pack, seed: int, touched: set[int], capacity: float
+    laws: tuple[Law, ...], pack: Pack, seed: int, touched: set[int], capacity: float
 ) -> None:
     before, other = _duty(seed, 12, pack), _duty(seed + 1, 12, pack)
     hours = np.isin(np.arange(before.steps) // PER_DAY, sorted(touched))
@@ -88,17 +89,20 @@ def test_update_is_the_same_as_all_at_once(
         current_a=np.where(hours[:, None], other.current_a, before.current_a),
         capacity_ah=capacity * before.capacity_ah,  # another reading has come: no day's growth depends on it
     )
-    whole = law.exposures(after, pack)
-    keys = day_keys(after, pack)
-    found, computed, new = update_days(law, after, pack, keys, _known(law, before, pack))
-    np.testing.assert_array_equal(found, whole)
     near = {d for t in touched for d in (t - 1, t, t + 1)}
-    assert touched <= set(computed.tolist()) <= near
-    assert np.array_equal(computed, new)
+    found = update_days(laws, after, pack, day_keys(after, pack), _known(laws, before, pack))
+    for law in laws:
+        u = found[law.law_id]
+        np.testing.assert_array_equal(u.exposures, law.exposures(after, pack))
+        if law.day_by_day:
+            assert touched <= set(u.computed.tolist()) <= near
+            assert np.array_equal(u.computed, u.new)
+        else:
+            assert u.computed.size == 12
 
 
 @pytest.mark.parametrize("cut", [(0, 9), (3, 12), (2, 7)])
-def test_days_before_and_after_come_and_go(law: SeiLaw, pack: Pack, cut: tuple[int, int]) -> None:
+def test_days_before_and_after_come_and_go(laws: tuple[Law, ...], pack: Pack, cut: tuple[int, int]) -> None:
     whole = _duty(5, 12, pack)
     a, b = cut[0] * PER_DAY, cut[1] * PER_DAY
     assert whole.flow_a is not None
@@ -107,21 +111,26 @@ def test_days_before_and_after_come_and_go(law: SeiLaw, pack: Pack, cut: tuple[i
         whole.current_a[a:b], whole.capacity_ah, whole.filled[a:b], whole.flow_a[a:b],
     )  # fmt: skip
     for before, after in ((part, whole), (whole, part)):
-        found, computed, _ = update_days(law, after, pack, day_keys(after, pack), _known(law, before, pack))
-        np.testing.assert_array_equal(found, law.exposures(after, pack))
+        found = update_days(laws, after, pack, day_keys(after, pack), _known(laws, before, pack))
         edges = (cut[0] > 0) + (cut[1] < 12)
-        assert computed.size == edges + (12 - (cut[1] - cut[0]) if after is whole else 0)
+        for law in laws:
+            np.testing.assert_array_equal(found[law.law_id].exposures, law.exposures(after, pack))
+            if law.day_by_day:
+                new = edges + (12 - (cut[1] - cut[0]) if after is whole else 0)
+                assert found[law.law_id].computed.size == new
 
 
-def test_a_law_that_counts_over_the_whole_life_passes_over_all_of_it(pack: Pack) -> None:
-    power = next(x for x in laws_for("nmc811_lgm50") if not x.day_by_day)
+def test_rows_of_laws_that_count_over_the_whole_life_are_new_where_they_differ(
+    laws: tuple[Law, ...], pack: Pack
+) -> None:
     duty = _duty(1, 6, pack)
-    known = _known(power, duty, pack)
-    found, computed, new = update_days(power, duty, pack, day_keys(duty, pack), known)
-    assert (computed.size, new.size) == (6, 0)
-    np.testing.assert_array_equal(found, power.exposures(duty, pack))
+    known = _known(laws, duty, pack)
+    same = update_days(laws, duty, pack, day_keys(duty, pack), known)
+    assert [u.new.size for u in same.values()] == [0] * len(laws)
     other = replace(duty, capacity_ah=0.9 * duty.capacity_ah)  # the same days, other rows
-    assert update_days(power, other, pack, day_keys(other, pack), known)[2].size >= 4
+    changed = update_days(laws, other, pack, day_keys(other, pack), known)
+    for law in laws:
+        assert (changed[law.law_id].new.size >= 4) is not law.day_by_day
 
 
 # ---------------------------------------------------------------------- a whole home

@@ -73,9 +73,9 @@ def update_exposures(
         duties = [load_duty(wh, t.vehicle, t.pack) for t in batch]
         keys = [day_keys(duty, t.pack) for duty, t in zip(duties, batch, strict=True)]
         known = [_stored(wh, t) for t in batch]
-        jobs = [(t, d, k, s, law) for t, d, k, s in zip(batch, duties, keys, known, strict=True) for law in t.laws]
         with ThreadPoolExecutor(settings.workers) as pool:
-            found = list(pool.map(lambda j: _compute(*j), jobs))
+            found = [f for some in pool.map(_compute, batch, duties, keys, known) for f in some]
+        jobs = [(t, d, k, law) for t, d, k in zip(batch, duties, keys, strict=True) for law in t.laws]
         touched: dict[str, set[int]] = {}
         for (t, *_), result in zip(jobs, found, strict=True):
             touched.setdefault(t.vehicle.vehicle_id, set()).update(result.computed)
@@ -137,7 +137,7 @@ def _version(history_version: str, pack: Pack) -> str:
     return h.hexdigest()[:16]
 
 
-_Job = tuple[_Todo, Duty, list[str], dict[str, Known], Law]
+_Job = tuple[_Todo, Duty, list[str], Law]
 
 
 def _stored(wh: Warehouse, t: _Todo) -> dict[str, Known]:
@@ -157,25 +157,26 @@ def _stored(wh: Warehouse, t: _Todo) -> dict[str, Known]:
     return out
 
 
-def _compute(t: _Todo, duty: Duty, keys: list[str], stored: dict[str, Known], law: Law) -> _Found:
-    known = stored[law.law_id]
-    exposures, computed, new = update_days(law, duty, t.pack, keys, known)
-    if not np.isfinite(exposures).all():
-        raise ValueError(f"Law {law.law_id} gives exposures that are not finite for vehicle {t.vehicle.vehicle_id}.")
+def _compute(t: _Todo, duty: Duty, keys: list[str], stored: dict[str, Known]) -> list[_Found]:
+    """One vehicle under its laws, in their order."""
+    updated = update_days(t.laws, duty, t.pack, keys, stored)
     days = days_of_duty(duty)
-    return _Found(
-        exposures,
-        new,
-        sorted(set(known.keys) - set(days)),
-        {days[i] for i in computed} if law.day_by_day else set(),
-        law.range_check(duty, t.pack).outside_frac,
-    )
+    out: list[_Found] = []
+    for law in t.laws:
+        u = updated[law.law_id]
+        if not np.isfinite(u.exposures).all():
+            name = t.vehicle.vehicle_id
+            raise ValueError(f"Law {law.law_id} gives exposures that are not finite for vehicle {name}.")
+        computed = {days[i] for i in u.computed} if law.day_by_day else set[int]()
+        gone = sorted(set(stored[law.law_id].keys) - set(days))
+        out.append(_Found(u.exposures, u.new, gone, computed, law.range_check(duty, t.pack).outside_frac))
+    return out
 
 
 def _write(wh: Warehouse, jobs: list[_Job], found: list[_Found]) -> None:
     """Rows of a batch, what belongs to lives, and the versions it was made of, in one transaction."""
     rows, lives, old = [], [], []
-    for (t, duty, keys, _, law), result in zip(jobs, found, strict=True):
+    for (t, duty, keys, law), result in zip(jobs, found, strict=True):
         days = days_of_duty(duty)
         at = {"vehicle_id": t.vehicle.vehicle_id, "law_id": law.law_id, "policy_id": AS_DRIVEN}
         named = [pl.lit(value).alias(name) for name, value in (at | {"law_version": law.version}).items()]
