@@ -63,9 +63,13 @@ def drop_spikes(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]]:
         if known.shape[0] < 3:
             continue
         v = value[known]
+        step = np.abs(np.diff(v))
+        # Most lives have no jump at all.
+        if not (step > limit * (float(np.abs(v).min()) if relative else 1.0)).any():
+            continue
         scale = np.abs(v[:-2]) if relative else np.ones(v.shape[0] - 2)
         agree = np.abs(v[2:] - v[:-2]) < 0.25 * limit * scale
-        apart = np.minimum(np.abs(v[1:-1] - v[:-2]), np.abs(v[1:-1] - v[2:])) > limit * scale
+        apart = np.minimum(step[:-1], step[1:]) > limit * scale
         near = samples.time_us[known[2:]] - samples.time_us[known[:-2]] < 4 * US_PER_HOUR
         hit = np.zeros(samples.size, dtype=bool)
         hit[known[1:-1][agree & apart & near]] = True
@@ -84,13 +88,7 @@ def drop_stuck(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list
     least = int(rule("defects", "stuck_samples"))
     small = rule("cut", "rest_c_rate") * pack.capacity_ah
     found: list[Finding] = []
-    current = np.nan_to_num(samples.current_a)
-    run = runs_of(np.nan_to_num(samples.voltage_v), current, np.nan_to_num(samples.soc_frac))
-    length = np.bincount(run)[run] if samples.size else run
-    first = np.ones(samples.size, dtype=bool)
-    first[1:] = run[1:] != run[:-1]
-    lasting = _run_seconds(samples.time_us, run) >= rule("defects", "stuck_seconds")
-    hit = (length >= least) & lasting & ~first & (np.abs(current) > small) & np.isfinite(samples.voltage_v)
+    hit = _stuck_records(samples, least, small, rule("defects", "stuck_seconds"))
     found += finding("stuck_record", samples, hit)
     if hit.any():
         unknown = {n: np.where(hit, np.nan, getattr(samples, n)) for n in ("voltage_v", "current_a", "soc_frac")}
@@ -113,6 +111,24 @@ def drop_stuck(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list
         if hit.any():
             samples = replace(samples, soc_frac=np.where(hit, np.nan, samples.soc_frac))
     return samples, found
+
+
+def _stuck_records(samples: Samples, least: int, small: float, seconds: float) -> BoolArray:
+    """Samples that repeat the whole record before them while current flows, shape (n,)."""
+    current, n = np.nan_to_num(samples.current_a), samples.size
+    columns = np.nan_to_num(samples.voltage_v), current, np.nan_to_num(samples.soc_frac)
+    again = np.abs(current[1:]) > small
+    for column in columns:
+        again &= column[1:] == column[:-1]
+    other = np.flatnonzero(np.concatenate(([True], ~again, [True])))
+    if n < 2 or int(np.diff(other).max()) < least:
+        return np.zeros(n, dtype=bool)
+    run = runs_of(*columns)
+    length = np.bincount(run)[run]
+    first = np.ones(n, dtype=bool)
+    first[1:] = run[1:] != run[:-1]
+    lasting = _run_seconds(samples.time_us, run) >= seconds
+    return (length >= least) & lasting & ~first & (np.abs(current) > small) & np.isfinite(samples.voltage_v)
 
 
 def _run_seconds(time_us: IntArray, run: IntArray) -> FloatArray:

@@ -174,13 +174,16 @@ def plain_sums(samples: Samples, runs: Runs) -> tuple[FloatArray, FloatArray]:
 
 def _signed(y: FloatArray, hours: FloatArray, joined: BoolArray) -> FloatArray:
     y0, y1, h = y[:-1][joined], y[1:][joined], hours[joined]
-    net = 0.5 * (y0 + y1) * h
-    cross = y0 * y1 < 0
-    share = np.where(cross, np.abs(y0) / np.where(cross, np.abs(y0 - y1), 1.0), 0.0)
-    first = 0.5 * y0 * share * h
-    second = 0.5 * y1 * (1.0 - share) * h
-    parts = np.where(cross[:, None], np.stack((first, second), axis=1), np.stack((net, np.zeros_like(net)), axis=1))
-    return np.array([parts[parts > 0].sum(), -parts[parts < 0].sum()])
+    parts = 0.5 * (y0 + y1) * h
+    # Where the sign changes within an interval each part counts for itself.
+    cross = np.flatnonzero(y0 * y1 < 0)
+    a, b, hours_of = y0[cross], y1[cross], h[cross]
+    share = np.abs(a) / np.abs(a - b)
+    parts[cross] = 0.5 * a * share * hours_of
+    second = 0.5 * b * (1.0 - share) * hours_of
+    into = np.maximum(parts, 0.0).sum() + np.maximum(second, 0.0).sum()
+    out = np.minimum(parts, 0.0).sum() + np.minimum(second, 0.0).sum()
+    return np.array([into, -out])
 
 
 def check_sums(integral: Integral, samples: Samples, runs: Runs) -> float:

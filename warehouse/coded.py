@@ -148,14 +148,17 @@ def write_samples(path: Path, rows: pl.DataFrame) -> None:
     """Write numbered rows that stand in the order of their keys."""
     texts = {name: _codes(rows[name]) for name in rows.columns if isinstance(rows.schema[name], pl.Enum)}
     rest = rows.drop(texts).to_arrow(compat_level=pl.CompatLevel.oldest())
-    listed: Any = [*texts, *(name for name in rows.columns if rows.schema[name] == pl.Float64())]
+    listed: Any = list(texts)
+    told: Any = [name for name in rows.columns if name not in texts or name == "vehicle_id"]
     starts = groups_of(texts["vehicle_id"][0])
     writer: pq.ParquetWriter | None = None
     try:
         for start, end in pairwise(starts):
             coded = {name: _dictionary(codes[start:end], known) for name, (codes, known) in texts.items()}
             piece = pa.table({n: coded[n] if n in coded else rest[n].slice(start, end - start) for n in rows.columns})
-            writer = writer or pq.ParquetWriter(path, piece.schema, use_dictionary=listed, **_WRITTEN)
+            writer = writer or pq.ParquetWriter(
+                path, piece.schema, use_dictionary=listed, write_statistics=told, **_WRITTEN
+            )
             writer.write_table(piece, row_group_size=GROUP_ROWS)
     finally:
         if writer is not None:

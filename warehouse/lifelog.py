@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from warehouse.coded import PART
@@ -52,19 +52,20 @@ def rows_of(wh: Warehouse, vehicle_id: str, kind: str) -> pl.DataFrame:
 
 def samples_of(rows: pl.DataFrame) -> pl.DataFrame:
     """Samples in time order, one a time, logger and charger: the first part's, in the order of the parts."""
-    if (rows["time_utc"].diff().drop_nulls() > timedelta(0)).all():
-        return rows.drop(PART)
+    if (np.diff(rows["time_utc"].to_physical().to_numpy()) > 0).all():
+        return rows.select(name for name in rows.columns if name != PART)
     key = [name for name in ("time_utc", "logger", METER) if name in rows.columns]
     return rows.sort(key, maintain_order=True).unique(subset=key, keep="first", maintain_order=True).drop(PART)
 
 
 def late_times(rows: pl.DataFrame) -> pl.Series:
     """Times of samples that stand in their file behind one of a later time (backfilled, bursts), sorted."""
-    part = rows[PART].rle_id()
-    behind = (rows["line"].diff() < 0) & (part.diff() == 0)
-    earlier = (rows["time_utc"].diff() < timedelta(0)) & (part.diff() == 0)
-    one_run = rows[PART].n_unique() == part.n_unique()
-    if one_run and not behind.any() and not earlier.any():
+    # In most lives the parts follow each other, each in the order of its lines.
+    runs = rows[PART].rle().struct.unnest()
+    inside = np.ones(max(rows.height - 1, 0), bool)
+    inside[np.cumsum(runs["len"].to_numpy().astype(np.int64))[:-1] - 1] = False
+    falls = [np.diff(rows[name].to_physical().to_numpy()) < 0 for name in ("line", "time_utc")]
+    if runs["value"].n_unique() == runs.height and not any((fall & inside).any() for fall in falls):
         return pl.Series("time_utc", [], dtype=pl.Datetime("us"))
     rows = rows.select(PART, "time_utc", "line").sort(PART, "time_utc", maintain_order=True)
     least = pl.col("line").reverse().cum_min().reverse().over(PART)

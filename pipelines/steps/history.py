@@ -11,11 +11,13 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from models.domain import FloatArray, Home, Pack, Vehicle
+from models.domain import FloatArray, Home, IntArray, Pack, Vehicle
 from models.life import Life, life_of
 from models.odometer import Odometer, odometer_of
 from models.packs import pack_of
@@ -191,20 +193,38 @@ def _fleet_km(wh: Warehouse) -> dict[str, list[Odometer]]:
 
 def samples_of(frame: pl.DataFrame) -> Samples:
     """Raw samples of one vehicle (columns of the raw parts, in time order) as arrays."""
-    names = frame.get_column("session_ref")
-    names = names.set(names.is_in(SENTINELS), None)
+    ref = _runs(frame, "session_ref")
+    names = ref.texts.set(ref.texts.is_in(SENTINELS), None)
     refs = tuple(sorted(names.drop_nulls().unique().to_list()))
     code = {name: i for i, name in enumerate(refs)}
-    state = frame.get_column("state").replace_strict(STATES, default=UNKNOWN, return_dtype=pl.Int8)
+    state, logger = _runs(frame, "state"), _runs(frame, "logger")
+    number = state.texts.replace_strict(STATES, default=UNKNOWN, return_dtype=pl.Int8).fill_null(UNKNOWN)
     return Samples(
         time_us=frame.get_column("time_utc").cast(pl.Int64).to_numpy(),
-        state=state.fill_null(UNKNOWN).to_numpy(),
-        charger=(frame.get_column("logger") == "charger").fill_null(value=False).to_numpy(),
-        ref=names.replace_strict(code, default=-1, return_dtype=pl.Int64).fill_null(-1).to_numpy(),
+        state=state.of(number),
+        charger=logger.of((logger.texts == "charger").fill_null(value=False)),
+        ref=ref.of(names.replace_strict(code, default=-1, return_dtype=pl.Int64).fill_null(-1)),
         refs=refs,
         meter=frame.get_column("meter").to_numpy() if "meter" in frame.columns else np.zeros(frame.height, np.int64),
         **{n: frame.get_column(n).fill_null(float("nan")).to_numpy() for n in Samples.CHANNELS},
     )
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """Texts of a column that says the same in many rows after one another."""
+
+    texts: pl.Series
+    lengths: IntArray
+
+    def of(self, values: pl.Series) -> NDArray[Any]:
+        """What each run has, row by row."""
+        return np.repeat(values.to_numpy(), self.lengths)
+
+
+def _runs(frame: pl.DataFrame, name: str) -> _Runs:
+    runs = frame.get_column(name).rle().struct.unnest()
+    return _Runs(runs.get_column("value"), runs.get_column("len").cast(pl.Int64).to_numpy())
 
 
 def logged_of(frame: pl.DataFrame) -> list[RawSession]:

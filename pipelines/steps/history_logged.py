@@ -39,6 +39,8 @@ def logged_findings(samples: pl.DataFrame, logged: pl.DataFrame, late: pl.Series
     found += _of_flags(samples)
     found += _of_sessions(logged)
     for frame, time in ((samples, "time_utc"), (logged, "start_utc")):
+        if not frame["session_ref"].rle().struct.field("value").is_in(SENTINELS).any():
+            continue
         hit = frame.filter(pl.col("session_ref").is_in(SENTINELS))
         if hit.height:
             named = hit["session_ref"].n_unique()
@@ -54,6 +56,8 @@ def _places(times: pl.Series, sessions: int) -> tuple[str, int, tuple[str, ...]]
 
 
 def _of_flags(samples: pl.DataFrame) -> list[Finding]:
+    if samples["flag"].null_count() == samples.height:
+        return []
     flagged = samples.filter(pl.col("flag").is_not_null()).select("time_utc", "session_ref", "flag")
     if flagged.height == 0:
         return []
