@@ -159,9 +159,11 @@ def whole_lines(blocks: Iterator[bytes]) -> Iterator[Lines]:
             yield Lines(first, carry + b"\n", frozenset({first}))
             first, carry, cut = first + 1, b"", False
             data = data[end + 1 :] if end >= 0 else b""
-        data = carry + data
         end = len(data) if block is None else data.rfind(b"\n") + 1
-        whole, carry = data[:end], data[end:]
+        if end or block is None:
+            whole, carry = b"".join((carry, memoryview(data)[:end])), data[end:]
+        else:
+            whole, carry = b"", carry + data
         if len(carry) > MAX_LINE_BYTES:
             carry, cut = carry[:_KEPT_OF_LONG], True
         if whole:
