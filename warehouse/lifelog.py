@@ -53,7 +53,7 @@ def rows_of(wh: Warehouse, vehicle_id: str, kind: str) -> pl.DataFrame:
 def samples_of(rows: pl.DataFrame) -> pl.DataFrame:
     """Samples in time order, one a time, logger and charger: the first part's, in the order of the parts."""
     if (np.diff(rows["time_utc"].to_physical().to_numpy()) > 0).all():
-        return rows.select(name for name in rows.columns if name != PART)
+        return rows[[name for name in rows.columns if name != PART]]
     key = [name for name in ("time_utc", "logger", METER) if name in rows.columns]
     return rows.sort(key, maintain_order=True).unique(subset=key, keep="first", maintain_order=True).drop(PART)
 
