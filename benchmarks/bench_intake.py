@@ -26,7 +26,9 @@ _BLOCK = 500_000
 _PERIOD_S = 20
 _GOALS = {"csv_and_sessions_of_bare": 0.6, "parquet_of_bare": 0.5, "peak_mb": 2000}
 _FORMAT = "fadecast_samples"
-_FLEET_HEAD = "vehicle,home,vehicle_type,in_service_date,market,contract_id,tariff_id,charger_id,time_zone"
+FLEET_HEAD = "vehicle,home,vehicle_type,in_service_date,market,contract_id,tariff_id,charger_id,time_zone"
+
+FLEET_ROW = "{0},{0},demo_nmc_60,2023-12-01,DE,common_oem_70,de_fixed,v2h_7kw,Europe/Berlin"
 
 
 def write(folder: Path, rows: int, vehicles: int) -> None:
@@ -111,8 +113,7 @@ def intake(folder: Path, type_: str, sessions: bool) -> dict[str, Any]:
         raise SystemExit(f"the intake refused the file: {done.error}")
     if sessions:
         cars = sorted({f"bench-{i}" for i in range(int((folder / "vehicles").read_text()))})
-        row = "{0},{0},demo_nmc_60,2023-12-01,DE,common_oem_70,de_fixed,v2h_7kw,Europe/Berlin"
-        (folder / "fleet.csv").write_text("\n".join([_FLEET_HEAD, *(row.format(c) for c in cars)]) + "\n")
+        (folder / "fleet.csv").write_text("\n".join([FLEET_HEAD, *(FLEET_ROW.format(c) for c in cars)]) + "\n")
         register_fleet(settings, folder / "fleet.csv")
         with _Clock() as clock, open_warehouse(settings.home) as wh:
             built = build_history(wh, settings)

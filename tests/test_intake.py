@@ -223,7 +223,7 @@ def test_refused_files_stand_in_the_ledger_and_may_come_again(tmp_path: Path) ->
         assert counts(take(wh, path)) == ("refused", 0, 0, 0, 0)
         assert wh.rows("SELECT path, error FROM meta_file") == [("broken.csv", "The file broken.csv is empty.")]
         missing = take(wh, tmp_path / "nowhere.csv")
-        assert missing.error == "The file cannot be read (No such file or directory)."
+        assert missing.error == "The file cannot be read (No such file or directory); check its path."
         assert take(wh, tmp_path).status == "refused"
         assert failed(wh) == []
 
@@ -262,7 +262,7 @@ def test_a_file_without_one_good_record_is_refused_and_its_rows_kept(tmp_path: P
 
 def test_a_folder_without_files_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
-    with pytest.raises(WarehouseError, match=r"No files found in .*logs\."):
+    with pytest.raises(WarehouseError, match=r"No files found in .*logs; check the path"):
         ingest(Settings(home=tmp_path / "home"), [tmp_path / "logs"], "fadecast_samples")
 
 

@@ -55,7 +55,8 @@ def ingest(settings: Settings, paths: Iterable[Path], format_name_or_path: str |
     paths = list(paths)
     files = list(_files(paths))
     if not files:
-        raise WarehouseError(f"No files found in {', '.join(map(str, paths)) or 'an empty list of paths'}.")
+        where = ", ".join(map(str, paths)) or "an empty list of paths"
+        raise WarehouseError(f"No files found in {where}; check the path, and quote a pattern ('logs/**/*.csv').")
     with open_warehouse(settings.home) as wh:
         results = ingest_into(wh, files, spec)
         pending = unfinished(wh)

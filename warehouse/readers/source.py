@@ -37,6 +37,11 @@ MAX_WHOLE_BYTES = 2**30
 BLOCK_BYTES = 1 << 23
 # Logs unpack to 3 to 60 times their size; what unpacks to more than this, beyond some blocks, is a bomb.
 MAX_UNPACK_RATIO, UNPACK_FREE_BYTES = 250, 2**28
+_WAYS_OUT = {
+    errno.ENOENT: "check its path",
+    errno.EACCES: "make it readable for the user who runs fadecast",
+    errno.EPERM: "make it readable for the user who runs fadecast",
+}
 _HASH_BLOCK = _STREAM_BUFFER = 1 << 20
 
 
@@ -96,7 +101,8 @@ class Source:
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise
-            raise RefusedFile(f"The file cannot be read ({error.strerror}).") from None
+            out = _WAYS_OUT.get(error.errno or 0, "copy it to another place and take it in from there")
+            raise RefusedFile(f"The file cannot be read ({error.strerror}); {out}.") from None
 
     def unchanged(self) -> None:
         """Raise `RefusedFile` when the file is another than when it was hashed (it grows, or was moved away)."""
