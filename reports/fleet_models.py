@@ -15,6 +15,8 @@ from reports.rows_fleet import FleetData
 
 # Effects outside this range need an explanation (published studies lie within it).
 EXPECTED_EFFECT_PP = (-1.0, 9.0)
+# Shares of readings kept aside inside the 80 % range from which on its width is called wrong.
+INSIDE_WIDE, INSIDE_NARROW = 0.9, 0.65
 
 
 def models_page(data: FleetData) -> Page:
@@ -81,8 +83,19 @@ def _error_section(data: FleetData) -> Section:
         "errors",
         "Laws and their errors",
         tables=(table,) if body else (),
-        lead="" if body else "Nothing has been fitted yet.",
+        lead=_range_words(data) if body else "Nothing has been fitted yet.",
     )
+
+
+def _range_words(data: FleetData) -> str:
+    """What it means where far more or fewer readings than 80 % lie inside the 80 % range."""
+    shares = [(f.heldout_inside_80_frac, f.cohort_id) for f in data.fits if f.heldout_inside_80_frac is not None]
+    wide, narrow = ({c for x, c in shares if x > INSIDE_WIDE}, {c for x, c in shares if x < INSIDE_NARROW})
+    said = [
+        (wide, f"More than {t.percent(INSIDE_WIDE)} inside: readings scatter less than stated, ranges are too wide"),
+        (narrow, f"Less than {t.percent(INSIDE_NARROW)} inside: ranges are too narrow"),
+    ]
+    return " ".join(f"{words} (for a law or more of {t.listing(sorted(found))})." for found, words in said if found)
 
 
 def _fit_section(data: FleetData) -> Section:

@@ -181,6 +181,18 @@ def test_hours_of_cold_charging_are_flagged_and_said_to_weigh_nothing(page_rows:
     assert "Cold charging: 3 vehicles of 40 spend time" in said and "at most 8.0 hours a year" in said
 
 
+def test_ranges_that_hold_too_many_or_too_few_readings_are_said(page_rows: ModuleType) -> None:
+    f = page_rows.fleet()
+
+    def said(inside: float) -> str:
+        fits = tuple(replace(x, heldout_inside_80_frac=inside) for x in f.fits)
+        return _checked(fleet_models.models_page(replace(f, fits=fits)))[0]
+
+    assert "ranges are too wide (for" in said(0.97) and "too narrow" not in said(0.97)
+    assert "ranges are too narrow (for" in said(0.5)
+    assert "ranges are too" not in said(0.8)
+
+
 def test_missing_parts_become_sentences(page_rows: ModuleType) -> None:
     v = page_rows.vehicle(9, "prior_only", False)
     bare = replace(
