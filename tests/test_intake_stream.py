@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import gzip
 from collections.abc import Iterator
+from datetime import datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
@@ -101,6 +103,38 @@ def test_compiled_cells_are_those_of_the_careful_way(lines: list[str], end: str)
     assert_frame_equal(fast_rejects, rejects)
     assert_frame_equal(fast_texts, texts)
     assert fast_read == read == rows.height + rejects.height
+
+
+@pytest.mark.parametrize("spoilt", [None, "time", "state", "volts", "vehicle"])
+def test_parquet_texts_by_their_numbers_are_those_of_the_careful_way(
+    spoilt: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n, base = 300, datetime(2024, 5, 1)
+    frame = pl.DataFrame({"vehicle": [f"CAR{i % 3}" for i in range(n)], "state": ["drive", "rest", None] * (n // 3)})
+    frame = frame.with_columns(
+        pl.Series("t", [base + timedelta(seconds=i) for i in range(n)]),
+        pl.Series("v", [350.0 + i % 7 for i in range(n)]),
+    )
+    changes = {"time": ("t", datetime(1970, 1, 1)), "state": ("state", "flies"), "volts": ("v", float("inf"))}
+    name, value = changes.get(spoilt or "", ("vehicle", None))
+    if spoilt is not None:
+        frame = frame.with_columns(frame[name].scatter(n - 2, value))
+    sink = BytesIO()
+    frame.write_parquet(sink)
+    columns = {"vehicle_id": "vehicle", "time_utc": "t", "state": "state", "voltage_v": "v"}
+    spec = SPEC.model_copy(
+        update={
+            "file": SPEC.file.model_copy(update={"type": "parquet"}),
+            "columns": {to: SPEC.columns[to].model_copy(update={"from_": of}) for to, of in columns.items()},
+        }
+    )
+    monkeypatch.setattr(table, "BATCH_ROWS", 100)
+    quick = table.read_table(sink.getvalue(), spec)
+    monkeypatch.setattr(table, "quick_rows", lambda *_: None)
+    careful = table.read_table(sink.getvalue(), spec)
+    assert_frame_equal(quick.rows, careful.rows)
+    assert_frame_equal(quick.rejects, careful.rejects)
+    assert quick.rejects.height == (spoilt is not None) and quick.rows_read == n
 
 
 @given(
