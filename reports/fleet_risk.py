@@ -173,11 +173,16 @@ def _which_cap(data: FleetData, known: list[Risk], expected: float) -> Fact:
         )
     if lowest is None:
         return Fact(title, "No cap has been computed.")
+    now, then = t.number(expected, 1), t.number(lowest[0], 1)
+    nearest = (
+        f"The nearest is “{label_of(data.policies, lowest[1])}” with {then} instead of {now} breaches"
+        if then != now and lowest[0] < expected
+        else f"None of them lowers the {now} breaches expected by as much as 0.1"
+    )
     return Fact(
         title,
         "The risk itself: none of the caps tried.",
-        f"The nearest is “{label_of(data.policies, lowest[1])}” with {t.number(lowest[0], 1)} instead of"
-        f" {t.number(expected, 1)} breaches: most of the risk does not come from export. {wear}",
+        f"{nearest}: most of the risk does not come from export. {wear}",
     )
 
 

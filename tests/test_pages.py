@@ -289,6 +289,13 @@ def test_fleet_page_answers_within_a_minute(page_rows: ModuleType) -> None:
     assert "24 measured, 8 inferred, 8 known by type alone" in said
 
 
+def test_caps_that_change_nothing_are_not_called_the_nearest(page_rows: ModuleType) -> None:
+    f = page_rows.fleet()
+    same = tuple(replace(v, warranties=tuple(replace(w, breach_frac=0.2) for w in v.warranties)) for v in f.vehicles)
+    cap = answers(replace(f, vehicles=same), risks_of(replace(f, vehicles=same)))[3]
+    assert cap.range.startswith("None of them lowers the 8.0 breaches expected by as much as 0.1: most of the risk")
+
+
 def test_fleet_without_export_says_so(page_rows: ModuleType) -> None:
     said, _ = _checked(fleet.index_page(page_rows.fleet(10, export=False)))
     assert "These logs contain no export" in said
