@@ -177,7 +177,7 @@ def _which_cap(data: FleetData, known: list[Risk], expected: float) -> Fact:
     nearest = (
         f"The nearest is “{label_of(data.policies, lowest[1])}” with {then} instead of {now} breaches"
         if then != now and lowest[0] < expected
-        else f"None of them lowers the {now} breaches expected by as much as 0.1"
+        else f"Not one of them lowers the {now} breaches expected by as much as 0.1"
     )
     return Fact(
         title,

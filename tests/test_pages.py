@@ -293,7 +293,7 @@ def test_caps_that_change_nothing_are_not_called_the_nearest(page_rows: ModuleTy
     f = page_rows.fleet()
     same = tuple(replace(v, warranties=tuple(replace(w, breach_frac=0.2) for w in v.warranties)) for v in f.vehicles)
     cap = answers(replace(f, vehicles=same), risks_of(replace(f, vehicles=same)))[3]
-    assert cap.range.startswith("None of them lowers the 8.0 breaches expected by as much as 0.1: most of the risk")
+    assert cap.range.startswith("Not one of them lowers the 8.0 breaches expected by as much as 0.1: most of the risk")
 
 
 def test_fleet_without_export_says_so(page_rows: ModuleType) -> None:
