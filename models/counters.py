@@ -25,8 +25,10 @@ _PER_SESSION_LEAST = 3
 def drop_stuck_registers(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list[Finding]]:
     """Registers that stand still while energy flows through the meter become unknown, their first value apart.
 
-    What flowed is the meter's power; where there is none that of the battery in a named session (drives apart), or
-    what the state of charge says. The register's own step is no standstill. What it shows when it moves again counts.
+    What flowed is the meter's power; where there is none that of the battery in a named session (drives apart), or by
+    how much the state of charge rose, or fell in an export, from one end of the standstill to the other: that it
+    flickers, is recalibrated at rest or falls as the car uses energy itself is no flow. The register's own step is no
+    standstill. What it shows when it moves again counts.
 
     Returns
     -------
@@ -36,19 +38,20 @@ def drop_stuck_registers(samples: Samples, pack: Pack, rule: Rules) -> tuple[Sam
     flows = _through_meter(samples, pack, rule)
     hits = np.zeros(samples.size, dtype=bool)
     mended: dict[str, FloatArray] = {}
-    for name, flow in zip(Samples.REGISTERS, flows, strict=True):
+    for name, (flow, by_soc) in zip(Samples.REGISTERS, flows, strict=True):
         value = getattr(samples, name)
         known = np.flatnonzero(np.isfinite(value))
         if known.shape[0] < 2:
             continue
-        v, total = value[known], flow[known]
+        v, total, net = value[known], flow[known], by_soc[known]
         rises = np.diff(v)
         step = float(min(rises[rises > 1e-6].min(initial=1.0), 1.0))
         run = runs_of(v, samples.ref[known])
         first = np.flatnonzero(np.concatenate(([True], run[1:] != run[:-1])))
         end = np.concatenate((first[1:] - 1, [known.shape[0] - 1]))
         least = max(rule("defects", "stuck_register_kwh"), 1.5 * step)
-        stuck = (end - first + 1 >= rule("defects", "stuck_samples")) & (total[end] - total[first] > least)
+        moved = total[end] - total[first] + np.maximum(net[end] - net[first], 0.0)
+        stuck = (end - first + 1 >= rule("defects", "stuck_samples")) & (moved > least)
         hit = np.zeros(samples.size, dtype=bool)
         hit[known[stuck[run] & (np.arange(known.shape[0]) > first[run])]] = True
         if hit.any():
@@ -57,19 +60,24 @@ def drop_stuck_registers(samples: Samples, pack: Pack, rule: Rules) -> tuple[Sam
     return (replace(samples, **mended) if mended else samples), finding("stuck_register", samples, hits)
 
 
-def _through_meter(samples: Samples, pack: Pack, rule: Rules) -> tuple[FloatArray, FloatArray]:
-    """Energy into and out of the car through the charger's meter up to each sample, shape (n,) each. [kWh]"""
+def _through_meter(samples: Samples, pack: Pack, rule: Rules) -> list[tuple[FloatArray, FloatArray]]:
+    """Energy into and out of the car through the charger's meter up to each sample: by power, shape (n,), which only
+    rises, and net by the state of charge where no power is known, shape (n,). [kWh]
+    """
     hours = np.diff(samples.time_us) / US_PER_HOUR
     plugged = (samples.ref >= 0) & (samples.state != Use.DRIVE)
     battery_kw = np.where(plugged, samples.voltage_v * samples.current_a / 1000.0, np.nan)
     power = np.where(np.isfinite(samples.power_kw), samples.power_kw, battery_kw)
     power = np.where(np.abs(power) > METER_REST_KW, power, np.where(np.isfinite(power), 0.0, np.nan))
     by_power = np.where(hours <= rule("cut", "gap_active_minutes") / 60.0, 0.5 * (power[1:] + power[:-1]) * hours, 0.0)
-    by_soc = np.where(plugged[1:] & plugged[:-1], np.diff(samples.soc_frac) * pack.usable_kwh, 0.0)
-    moved = np.where(np.isfinite(by_power), by_power, np.nan_to_num(by_soc))
-    zero = np.zeros(min(samples.size, 1))
-    into, out = np.cumsum(np.maximum(moved, 0.0)), np.cumsum(np.maximum(-moved, 0.0))
-    return np.concatenate((zero, into)), np.concatenate((zero, out))
+    by_soc = np.where(np.isfinite(by_power), 0.0, np.nan_to_num(np.diff(samples.soc_frac)) * pack.usable_kwh)
+    out: list[tuple[FloatArray, FloatArray]] = []
+    for sign, may in ((1.0, plugged & (samples.state != Use.REST)), (-1.0, plugged & (samples.state == Use.EXPORT))):
+        flow = np.maximum(sign * np.nan_to_num(by_power), 0.0)
+        net = np.where(may[1:] & may[:-1], sign * by_soc, 0.0)
+        zero = np.zeros(min(samples.size, 1))
+        out.append((np.concatenate((zero, np.cumsum(flow))), np.concatenate((zero, np.cumsum(net)))))
+    return out
 
 
 def mend_registers(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]]:

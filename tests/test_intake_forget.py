@@ -13,6 +13,7 @@ from pipelines.steps.forget import forget
 from pipelines.steps.intake import ingest, register_fleet
 from warehouse import forget as forgetting
 from warehouse.checks import run_checks
+from warehouse.forget_copies import mask_texts
 from warehouse.keys import hash_id
 from warehouse.store import WarehouseError, open_warehouse
 
@@ -101,6 +102,29 @@ def test_what_a_killed_run_left_is_finished_by_the_next(
     with open_warehouse(home.home) as wh:
         assert wh.rows("SELECT state FROM meta_forgotten") == [("done",)]
         assert [c.name for c in run_checks(wh) if not c.passed] == []
+
+
+def test_a_part_that_no_table_knows_any_more_goes_at_the_next_night(
+    home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest(home, [log(tmp_path / "c.csv", row("CAR7", 1))], "fadecast_samples")  # not registered: in its part alone
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(forgetting, "sweep", killed)
+        forget(home, "CAR7")
+    with opened_night(home, None, lambda _: None):
+        pass
+    assert forgetting.search(home.home, hash_id(home.home, "CAR7"))[2] == []
+
+
+def test_names_side_by_side_are_masked_both(home: Settings) -> None:
+    with open_warehouse(home.home) as wh:
+        wh.con.execute("UPDATE meta_file SET error = 'CAR-0001,CAR-0001;CAR-0001 and CAR-00012'")
+        mask_texts(wh, ["CAR-0001"])
+        assert wh.scalar("SELECT min(error) FROM meta_file") == "***,***;*** and CAR-00012"
 
 
 def test_an_unknown_vehicle_and_a_left_copy_are_said(home: Settings) -> None:

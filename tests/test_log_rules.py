@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from models.counters import drop_soh_jumps, drop_stuck_registers, mend_registers, register_kwh
 from models.defects import clean
+from models.domain import Use
 from models.loggers import join_meters, merge_logged, merge_loggers
 from models.parameters import load
-from models.sessions import US_PER_HOUR, RawSession, Samples, rules
+from models.sessions import UNKNOWN, US_PER_HOUR, RawSession, Samples, rules
 from models.signs import mend_signs
 from models.soh_displayed import displayed_readings
 from pipelines.steps.history_logged import logged_findings
@@ -155,8 +156,10 @@ def test_a_register_that_stands_still_while_energy_flows_is_stuck(
     assert {f.rule: (f.rows, f.sessions) for f in found} == ({"stuck_register": (rows, 1)} if rows else {})
     energy = register_kwh(got, "energy_in_register_kwh", samples.time_us[:1], samples.time_us[-1:])[0]
     assert energy == pytest.approx(6.0) if shown[-1] == 1006.0 else np.isnan(energy)
-    for unknown in ({"power_kw": np.nan}, {"power_kw": np.nan, "current_a": np.nan, "soc_frac": 0.3 + TRUE_KWH / 60.0}):
-        other, _ = drop_stuck_registers(_metered(history_sim, shown, **unknown), pack, RULES)
+    none = np.full(24, np.nan)
+    soc = 0.3 + (TRUE_KWH - 1000.0) / pack.usable_kwh
+    for unknown in ({"power_kw": none}, {"power_kw": none, "current_a": none, "soc_frac": soc}):
+        other, _ = drop_stuck_registers(replace(samples, **unknown), pack, RULES)
         assert np.isfinite(other.energy_in_register_kwh).sum() == pytest.approx(24 - rows, abs=1)
 
 
@@ -167,6 +170,19 @@ def test_a_register_at_rest_or_in_a_drive_is_not_stuck(history_sim: ModuleType):
     )
     for samples in (standby, drives):
         assert drop_stuck_registers(samples, history_sim.nmc_pack(), RULES)[1] == []
+
+
+@pytest.mark.parametrize("state", [UNKNOWN, Use.CHARGE, Use.REST])
+def test_a_state_of_charge_that_flickers_or_sinks_is_no_flow_through_a_meter(history_sim: ModuleType, state: int):
+    k, none = np.arange(24), np.full(24, np.nan)
+    shown = {"energy_in_register_kwh": np.full(24, 1000.0), "energy_out_register_kwh": np.zeros(24)}
+    got = replace(_metered(history_sim, none), power_kw=none, current_a=none, **shown)
+    got = replace(got, state=np.full(24, state, np.int8))
+    for soc in (0.55 + 0.01 * (k % 2), 0.60 - np.round(0.04 * k / 24, 2)):
+        assert drop_stuck_registers(replace(got, soc_frac=soc), history_sim.nmc_pack(), RULES)[1] == []
+    sinks = replace(got, soc_frac=0.9 - 0.3 * k / 24, state=np.full(24, Use.EXPORT, np.int8))
+    other, found = drop_stuck_registers(sinks, history_sim.nmc_pack(), RULES)
+    assert [f.rows for f in found] == [23] and np.isfinite(other.energy_in_register_kwh).all()
 
 
 def test_two_chargers_of_one_car_are_one_meter(history_sim: ModuleType):

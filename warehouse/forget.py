@@ -121,6 +121,8 @@ def resume(wh: Warehouse) -> list[str]:
     left = [vehicle_id for vehicle_id in ids if tombstone(wh.home, vehicle_id) in marks]
     for vehicle_id in left:
         erase(wh, vehicle_id)
+    if marks:
+        sweep(wh)  # a run that was killed may have left a part of which no table knows any more
     return left
 
 
