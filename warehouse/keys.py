@@ -26,9 +26,11 @@ KEY_BYTES = 32
 # 17 characters without I, O and Q, with at least one digit: a vehicle identification number (ISO 3779).
 _VIN = re.compile(r"(?<![A-Za-z0-9])(?=[A-HJ-NPR-Za-hj-npr-z]*[0-9])[A-HJ-NPR-Za-hj-npr-z0-9]{17}(?![A-Za-z0-9])")
 # The last seven or eight characters of one: a letter and perhaps another sign, then the serial number. Leaf Spy names
-# its files by them ("Log_U0012345_ab.csv", "Log_012345_ab.csv").
+# its files by them ("Log_U0012345_ab.csv", "Log_012345_ab.csv"). Eight digits that are a day since 2000
+# ("log_20240501.csv") are none: they would begin with the model year 2002 or 2032.
 _VIN_END = re.compile(
-    r"(?<![A-Za-z0-9])(?:(?:[A-HJ-NPR-Z][A-HJ-NPR-Z0-9]?|[0-9][A-HJ-NPR-Z])[0-9]{6}|(?<=log_)[0-9]{6,8})(?![A-Za-z0-9])",
+    r"(?<![A-Za-z0-9])(?:(?:[A-HJ-NPR-Z][A-HJ-NPR-Z0-9]?|[0-9][A-HJ-NPR-Z])[0-9]{6}"
+    r"|(?<=log_)(?!20[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?![0-9]))[0-9]{6,8})(?![A-Za-z0-9])",
     re.IGNORECASE,
 )
 _EMAIL = re.compile(r"[^\s@,;:'\"<>()|]+@[^\s@,;:'\"<>()|]+\.[^\W\d_]{2,}")
@@ -112,8 +114,8 @@ def mask_vin_ends(text: str) -> str:
 
     Examples
     --------
-    >>> mask_vin_ends("Log_U0012345_ab.csv"), mask_vin_ends("may_20240501.csv")
-    ('Log_***_ab.csv', 'may_20240501.csv')
+    >>> mask_vin_ends("Log_U0012345_ab.csv"), mask_vin_ends("may_20240501.csv"), mask_vin_ends("log_20240501.csv")
+    ('Log_***_ab.csv', 'may_20240501.csv', 'log_20240501.csv')
     """
     return _VIN_END.sub(MASK, text)
 
