@@ -90,6 +90,8 @@ def test_negative_durations_leave_the_end_open() -> None:
         ([4_000, 8_000], 104_000, None, "register_mixed"),  # carried over from the session before
         ([0, 500, 6_000, 100], 100, None, "register_mixed"),
         ([100_000, 103_000], 106_100, 6.1, None),
+        ([99_900], 100_400, 0.4, None),  # a reading from just before the start
+        ([99_100, 99_100, 101_100], 101_700, 1.7, None),  # shows whole kWh only
         ([0, 0], 106_100, 6.1, "register_dropout"),  # lbbrhzn/ocpp#374
         ([100_500, 0, 1_000], 2_000, 2.5, "register_reset"),
     ],

@@ -27,7 +27,8 @@ FIRST_US, LAST_US = (
 SENTINELS = frozenset({"9223372036854775807", "-9223372036854775808", "2147483647", "4294967295", "-1", "0", ""})
 # Open transactions and ids of closed ones that are remembered; a charger has a few.
 _MOST_OPEN, _MOST_CLOSED = 20_000, 100_000
-# A register of the session begins below this; a fall of the register by less than a step is rounding. [kWh]
+# A register of the session begins below this, and one that shows whole kWh errs by less; a fall of the register by less
+# than a step is rounding. [kWh]
 FROM_ZERO_KWH, METER_STEP_KWH = 1.0, 0.05
 # Readings of the session and lifetime readings at its ends tell the same energy: the last reading may be a while old.
 METER_AGREE_KWH, METER_AGREE_FRAC = 0.3, 0.05
@@ -184,8 +185,12 @@ def meter_energy(register: Floats, start: float, stop: float) -> tuple[float | N
     (6.2, {'register_per_session'})
     >>> meter_energy(np.array([0.0, 0.5, 6.1]), 1234.5, 1301.0)
     (None, {'register_mixed'})
+    >>> meter_energy(np.array([1234.0, 1234.0, 1235.0]), 1234.5, 1235.25)
+    (0.75, set())
     """
     own = register[np.isfinite(register)]
+    if own.size and own[0] >= FROM_ZERO_KWH:  # whole kWh, or a reading from just before: the same register
+        own = np.where((own < start) & (own >= start - FROM_ZERO_KWH), start, own)
     mixed: tuple[float | None, set[str]] = (None, {"register_mixed"})
     if not np.isfinite(start) or not np.any(own > 0.0) or own.max() >= start - METER_STEP_KWH:
         return register_energy(np.concatenate(([start], own, [stop])))
