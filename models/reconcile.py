@@ -12,6 +12,8 @@ from models.integral import IN, OUT, Integral
 from models.sessions import KINDS, US_PER_HOUR, Finding, RawSession, Rules, Runs, Samples, Session, stamp
 
 NAN = float("nan")
+# Charges and exports from which on a register of whole kWh has moved. [kWh]
+_REGISTER_SEES_KWH = 1.5
 
 
 def interp_known(at_us: IntArray, time_us: IntArray, value: FloatArray) -> FloatArray:
@@ -107,13 +109,16 @@ def _meter_energies(
     """Energy into and out of the car at the meter for each run, shape (r, 2) [kWh]; which runs have one; which differ.
 
     The meter's power counts where it is logged, else its registers. Where both are known and differ by more than a
-    tenth and half a kWh the run is marked. A drive has no meter of its registers.
+    tenth and half a kWh the run is marked. A drive has no meter of its registers, nor has a charge or an export during
+    which they stand still: it went through another meter.
     """
     out = np.where(has_power[:, None], integral.run_meter_kwh, np.nan)
     by_register = np.stack(
         [register_kwh(samples, n, integral.run_start_us, integral.run_end_us) for n in Samples.REGISTERS], axis=1
     )
-    by_register[runs.use == Use.DRIVE] = np.nan
+    active = (runs.use == Use.CHARGE) | (runs.use == Use.EXPORT)
+    idle = active & ~(by_register > 0.0).any(axis=1) & (integral.run_kwh.max(axis=1) > _REGISTER_SEES_KWH)
+    by_register[(runs.use == Use.DRIVE) | (idle & ~has_power)] = np.nan
     known = np.isfinite(by_register)
     differs = has_power & (known & (np.abs(out - by_register) > np.maximum(0.5, 0.1 * np.abs(by_register)))).any(axis=1)
     out = np.where(known & ~has_power[:, None], by_register, out)

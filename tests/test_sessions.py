@@ -133,6 +133,24 @@ def test_registers_fill_in_the_meter_and_disagreement_is_flagged(history_sim: Mo
         assert [f.sessions for f in both.findings if f.rule == "energy_disagrees"] == ([1] if flagged else [])
 
 
+def test_a_charge_while_the_registers_stand_still_is_one_elsewhere(history_sim: ModuleType) -> None:
+    """The charger at home goes on telling its register, hours without power of its own."""
+    charges = ((12, 36), (60, 84), (132, 156))
+    begin = [np.clip(np.arange(180) - a, 0, b - a) for a, b in charges]
+    rows = [
+        (k / 12, "charge", 20.0) if any(a <= k < b for a, b in charges) else (k / 12, "rest", 0.0) for k in range(180)
+    ]
+    rows[96:100] = [(k / 12, "drive", -30.0) for k in range(96, 100)]
+    moved = sum(begin) * 20.0 / 12 - np.clip(np.arange(180) - 96, 0, 4) * 30.0 / 12
+    soc = 0.2 + moved / history_sim.nmc_pack().capacity_ah
+    register = 500.0 + (begin[0] + begin[1]) * 0.65
+    life = _life(history_sim, history_sim.table(rows, soc_frac=soc, energy_in_register_kwh=register))
+    home, again, away = [s for s in life.sessions if s.kind == "charge"]
+    assert [home.plugged, again.plugged, away.plugged] == [True, True, False]
+    assert "away_charge" in away.flags and np.isnan(away.energy_in_meter_kwh)
+    assert again.energy_in_meter_kwh == pytest.approx(15.6, abs=0.7)
+
+
 def test_odometers_only_rise(history_sim: ModuleType) -> None:
     km = np.concatenate((1000 + np.arange(50.0), np.arange(50.0) * 2))
     samples = history_sim.table([(3.0 * k, "rest", 0.0) for k in range(100)], odometer_km=km)
