@@ -66,7 +66,8 @@ def _through_meter(samples: Samples, pack: Pack, rule: Rules) -> list[tuple[Floa
     """
     hours = np.diff(samples.time_us) / US_PER_HOUR
     plugged = (samples.ref >= 0) & (samples.state != Use.DRIVE)
-    battery_kw = np.where(plugged, samples.voltage_v * samples.current_a / 1000.0, np.nan)
+    own_use = (samples.current_a < 0.0) & (samples.state != Use.EXPORT)  # what a plugged car takes from its battery
+    battery_kw = np.where(plugged, np.where(own_use, 0.0, samples.voltage_v * samples.current_a / 1000.0), np.nan)
     power = np.where(np.isfinite(samples.power_kw), samples.power_kw, battery_kw)
     power = np.where(np.abs(power) > METER_REST_KW, power, np.where(np.isfinite(power), 0.0, np.nan))
     by_power = np.where(hours <= rule("cut", "gap_active_minutes") / 60.0, 0.5 * (power[1:] + power[:-1]) * hours, 0.0)

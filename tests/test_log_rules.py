@@ -180,6 +180,8 @@ def test_a_state_of_charge_that_flickers_or_sinks_is_no_flow_through_a_meter(his
     got = replace(got, state=np.full(24, state, np.int8))
     for soc in (0.55 + 0.01 * (k % 2), 0.60 - np.round(0.04 * k / 24, 2)):
         assert drop_stuck_registers(replace(got, soc_frac=soc), history_sim.nmc_pack(), RULES)[1] == []
+    heats = replace(got, current_a=np.full(24, -6.0))  # itself from its battery
+    assert drop_stuck_registers(heats, history_sim.nmc_pack(), RULES)[1] == []
     sinks = replace(got, soc_frac=0.9 - 0.3 * k / 24, state=np.full(24, Use.EXPORT, np.int8))
     other, found = drop_stuck_registers(sinks, history_sim.nmc_pack(), RULES)
     assert [f.rows for f in found] == [23] and np.isfinite(other.energy_in_register_kwh).all()
