@@ -66,6 +66,14 @@ def test_exposures_have_a_row_a_day_and_the_right_columns(law: SeiLaw, pack: Pac
     assert cycles == pytest.approx(0.5 * np.abs(duty.current_a).sum() / pack.capacity_ah, rel=1e-9)
 
 
+@pytest.mark.parametrize("name", ["cell_soc_frac", "temp_c"])
+def test_a_duty_with_gaps_is_refused(law: SeiLaw, pack: Pack, duty: Duty, name: str) -> None:
+    values = getattr(duty, name).copy()
+    values[7] = np.nan
+    with pytest.raises(ValueError, match="fill the gaps"):
+        law.exposures(dataclasses.replace(duty, **{name: values}), pack)
+
+
 def test_exposures_of_days_add_up(law: SeiLaw, pack: Pack) -> None:
     whole = typical_duty(pack, 20)
     n = 10 * 24

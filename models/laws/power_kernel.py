@@ -174,7 +174,8 @@ def duty_pass(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _square_at(volt: FloatArray, last: int, soc: float) -> float:
-    u = min(max(soc, 0.0), 1.0) * last
+    u = soc if soc > 0.0 else 0.0  # 0 where missing
+    u = (u if u < 1.0 else 1.0) * last
     r = min(int(u), last - 1)
     v = volt[r] + (volt[r + 1] - volt[r]) * (u - r)
     return v * v

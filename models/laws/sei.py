@@ -318,7 +318,14 @@ def exposures_of(laws: Sequence[SeiLaw], duty: Duty, pack: Pack) -> dict[str, Fl
     -------
     dict[str, FloatArray]
         law_id -> shape (days, k); the same numbers whether a member is alone or not.
+
+    Raises
+    ------
+    ValueError
+        A state of charge or a temperature of the duty is missing: the kernel would read beside its tables.
     """
+    if not (np.isfinite(duty.cell_soc_frac).all() and np.isfinite(duty.temp_c).all()):
+        raise ValueError("a duty needs a state of charge and a temperature at every step: fill the gaps before")
     fullness = np.unique(np.concatenate([law.fullness for law in laws]))
     grids: dict[str, Grid] = {}
     windows = np.empty((fullness.size, 4))
