@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.domain import Duty, OcvCurve, Pack
-from models.laws.power import power_law
+from models.laws.power import PowerLaw, half_cycles, power_law
 from models.laws.power_rates import graphite_potential_v
 from models.laws.registry import get, laws_for
 from models.parameters import ParameterError, load
@@ -167,6 +167,23 @@ def test_time_and_full_cycles_are_conserved(points: list[float], hours: int) -> 
     e = LAWS[0].exposures(duty(soc), PACK)
     assert e[:, 2].sum() == pytest.approx((soc.shape[0] - 1) / 24.0, abs=1e-9)
     assert e[:, 3].sum() == pytest.approx(np.abs(np.diff(soc)).sum() / 2.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.law_id)
+def test_rounding_of_a_parked_car_makes_no_condition(law: PowerLaw) -> None:
+    """A trip of the last bit of SOC, in a frost that cancels the sum of the warmth before: found on real logs."""
+    soc = np.full(24 * 28 + 1, 0.5)
+    for at in (3, 20, 40, 60, 80):  # their throughput hides the last bits of what follows, their warmth does not
+        soc[at : at + 10] = 0.8
+    soc[100:300] = 0.8
+    soc[100:300:7] += 1.2e-16
+    temp = np.where(np.arange(soc.size - 1) < 100, 1e-9, -18.0)
+    noisy = duty(soc, temp)
+    assert np.any((np.diff(soc) != 0) & (np.abs(np.diff(soc)) < 1e-12))
+    half = half_cycles(noisy, PACK)
+    assert half.temp_k.min() > 273.15 - 18.1 and half.temp_k.max() < 273.15 + 0.1
+    assert half.c_rate.min() >= 0 and half.c_rate.max() < 0.5
+    assert np.isfinite(law.exposures(noisy, PACK)).all()
 
 
 def test_a_multiplier_scales_the_loss() -> None:

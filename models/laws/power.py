@@ -21,7 +21,7 @@ from models.laws.base import Projection, RangeCheck
 from models.laws.power_rates import CalendarRate, CyclingRate, calendar_rate, cycling_rate
 from models.parameters import Entry, entry
 
-_VERSION = 3
+_VERSION = 4
 _KELVIN = 273.15
 _VOLTAGES = 2001
 _NO_VOLTAGE = np.full(1, np.nan)

@@ -20,6 +20,7 @@ TABLE_STEP_C = 0.5
 TABLE_SOC = 401
 """Against exact integration over ten years the table errs by less than 0.001 pp (benchmarks/bench_speed.py)."""
 STILL_SOC = 0.005  # a step that moves less is spent at its middle
+LEAST_MOVED = 1e-9  # throughput of a stretch from which on its own conditions can be told from rounding
 DEPTH, MEAN, VOLT2, RATE, TEMP = range(5)
 
 
@@ -78,12 +79,16 @@ def _emit(
     day: NDArray[np.int64],
     m: int,
 ) -> int:
-    per_moved = 1.0 / max(sums[j, 0] - sums[i, 0], 1e-300)
     half[DEPTH, m] = height
     half[MEAN, m] = mean
     half[VOLT2, m] = (sums[j, 3] - sums[i, 3]) / (at[j] - at[i])
-    half[RATE, m] = (sums[j, 1] - sums[i, 1]) * per_moved
-    half[TEMP, m] = (sums[j, 2] - sums[i, 2]) * per_moved
+    moved = sums[j, 0] - sums[i, 0]
+    if moved > LEAST_MOVED:
+        half[RATE, m] = (sums[j, 1] - sums[i, 1]) / moved
+        half[TEMP, m] = (sums[j, 2] - sums[i, 2]) / moved
+    else:  # the mean so far: of differences so small only rounding is left
+        half[RATE, m] = sums[j, 1] / sums[j, 0]
+        half[TEMP, m] = sums[j, 2] / sums[j, 0]
     day[m] = int((at[j] - 0.5) / per_day)
     return m + 1
 
