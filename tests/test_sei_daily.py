@@ -70,6 +70,22 @@ def test_the_fast_kernel_is_the_plain_sum(law: SeiLaw, seed: int, swing_k: float
     np.testing.assert_allclose(np.minimum(fast, 1.0), np.minimum(exact, 1.0), rtol=1e-5)
 
 
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: f"{law.cell_id}-{law.law_id}")
+def test_a_duty_that_never_rests_is_the_plain_sum_too(law: SeiLaw) -> None:
+    """An ageing test cycles without a rest; what lay behind the last step in memory was once taken for one."""
+    hours = 48
+    soc = 0.5 + 0.2 * np.where(np.arange(hours + 1) % 2 == 0, -1.0, 1.0)
+    current = np.zeros((hours, 4))
+    current[:, 1] = np.diff(soc) * PACK.capacity_ah
+    duty = Duty(
+        np.datetime64("2025-01-01", "us"), 60, soc, np.full(hours, 40.0), current, PACK.capacity_ah,
+        np.zeros(hours, np.uint8),
+    )  # fmt: skip
+    exact = plain(law, soc, duty.temp_c, current / PACK.capacity_ah, np.empty(0), 24)
+    for _ in range(3):  # memory behind an array changes from call to call
+        np.testing.assert_allclose(np.minimum(law.exposures(duty, PACK), 1.0), np.minimum(exact, 1.0), rtol=1e-5)
+
+
 @pytest.mark.parametrize("cell_id", ["nmc811_lgm50", "lfp_prada2013"])
 def test_members_are_the_same_alone_and_together(cell_id: str) -> None:
     members = [law for law in LAWS if law.cell_id == cell_id]

@@ -33,7 +33,7 @@ from models.laws.sei_steps import Steps
 from models.parameters import Entry, entry, load
 
 LAW_IDS = ("sei_ec", "sei_interstitial")
-VERSION = 6
+VERSION = 7
 NODES = {
     "sei_ec": np.array([4e-4, 4e-3, 0.015, 0.04, 0.09, 0.17, 0.32, 0.65]),
     "sei_interstitial": np.array([4e-4, 0.03, 0.1, 0.25, 0.6]),  # 1/G is all but proportional to the thickness

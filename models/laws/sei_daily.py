@@ -206,7 +206,7 @@ def daily_growth(
     power, lift, warm, slow, rest = np.empty(n_w), np.empty(n_w), np.zeros(n_w), np.empty(n_ec), np.zeros(n_w)
     share = np.empty(inter.nodes.size)
     speed_slope, half = -k.film_activation_j / GAS, 0.5 * POTENTIAL_SLOPE
-    last, last_day, inverse_0, speed_0 = -1.0, 0, 0.0, 0.0
+    last, last_day, inverse_0, speed_0 = -2.0, 0, 0.0, 0.0  # unlike the -1 of the end: a duty may have no rest at all
     moments = np.zeros(7)
     for i in range(hours.size + 1):
         ended = i == hours.size
