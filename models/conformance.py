@@ -8,7 +8,7 @@ and active material, which the same balance of electrodes turns into capacity be
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -151,15 +151,7 @@ def cut_days(duty: Duty, first_day: int, days: int) -> Duty:
     per_day = 24 * 60 // duty.step_minutes
     a = min(max(first_day, 0) * per_day, duty.steps)
     b = min(a + days * per_day, duty.steps)
-    return Duty(
-        start_utc=duty.start_utc + np.timedelta64(a * duty.step_minutes, "m"),
-        step_minutes=duty.step_minutes,
-        cell_soc_frac=duty.cell_soc_frac[a : b + 1],
-        temp_c=duty.temp_c[a:b],
-        current_a=duty.current_a[a:b],
-        capacity_ah=duty.capacity_ah,
-        filled=duty.filled[a:b],
-    )
+    return replace(duty.part(a, b), flow_a=None)
 
 
 def start_state(duty: Duty, pack: Pack, law: SeiLaw) -> FloatArray:

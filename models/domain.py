@@ -7,7 +7,7 @@ battery; fractions inside, percent on pages only; times are UTC; ``soc_frac`` wi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import IntEnum
 
@@ -278,6 +278,18 @@ class Duty:
     def step_hours(self) -> float:
         """Length of a step. [h]"""
         return self.step_minutes / 60.0
+
+    def part(self, first: int, end: int) -> Duty:
+        """Steps ``first`` up to, but without, ``end`` (views, no copies)."""
+        return replace(
+            self,
+            start_utc=self.start_utc + np.timedelta64(first * self.step_minutes, "m"),
+            cell_soc_frac=self.cell_soc_frac[first : end + 1],
+            temp_c=self.temp_c[first:end],
+            current_a=self.current_a[first:end],
+            filled=self.filled[first:end],
+            flow_a=None if self.flow_a is None else self.flow_a[first:end],
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ import numpy as np
 from models.domain import BoolArray, Duty, FloatArray, IntArray, Pack
 from models.exposure import daily_exposures
 from models.laws.base import Law
+from models.packs import fingerprint
 
 
 def day_keys(duty: Duty, pack: Pack) -> list[str]:
@@ -23,9 +24,7 @@ def day_keys(duty: Duty, pack: Pack) -> list[str]:
     The capacity that the duty's SOC refers to is left out: such laws do not read it, and it moves with every reading.
     """
     per_day = _per_day(duty)
-    scalars = sorted((n, getattr(pack, n)) for n in Pack.__dataclass_fields__ if n != "ocv")
-    head = hashlib.sha256(f"{duty.step_minutes}|{duty.flow_a is None}|{scalars}|".encode())
-    head.update(pack.ocv.cell_soc_frac.tobytes() + pack.ocv.ocv_v.tobytes())
+    head = hashlib.sha256(f"{duty.step_minutes}|{duty.flow_a is None}|".encode() + fingerprint(pack))
     soc, temp, current = (np.ascontiguousarray(x) for x in (duty.cell_soc_frac, duty.temp_c, duty.current_a))
     flow = np.empty(0) if duty.flow_a is None else np.ascontiguousarray(duty.flow_a)
     out: list[str] = []
@@ -138,14 +137,4 @@ def _per_day(duty: Duty) -> int:
 def _cut(duty: Duty, first_day: int, end_day: int) -> Duty:
     """Days of a duty and the one step after them."""
     per_day = _per_day(duty)
-    a, b = first_day * per_day, min(end_day * per_day + 1, duty.steps)
-    return Duty(
-        start_utc=duty.start_utc + np.timedelta64(first_day, "D"),
-        step_minutes=duty.step_minutes,
-        cell_soc_frac=duty.cell_soc_frac[a : b + 1],
-        temp_c=duty.temp_c[a:b],
-        current_a=duty.current_a[a:b],
-        capacity_ah=duty.capacity_ah,
-        filled=duty.filled[a:b],
-        flow_a=None if duty.flow_a is None else duty.flow_a[a:b],
-    )
+    return duty.part(first_day * per_day, min(end_day * per_day + 1, duty.steps))

@@ -22,6 +22,12 @@ VEHICLE_NUMBERS = (
 )
 
 
+def fingerprint(pack: Pack) -> bytes:
+    """All of a pack in bytes to hash: packs of the same bytes are the same to every law."""
+    scalars = sorted((name, getattr(pack, name)) for name in Pack.__dataclass_fields__ if name != "ocv")
+    return repr(scalars).encode() + pack.ocv.cell_soc_frac.tobytes() + pack.ocv.ocv_v.tobytes()
+
+
 def vehicle_types(home: Path | None = None) -> tuple[str, ...]:
     """Names of the vehicle types there are."""
     return tuple(sorted(load("vehicles", home)))

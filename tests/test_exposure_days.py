@@ -104,12 +104,8 @@ def test_update_is_the_same_as_all_at_once(
 @pytest.mark.parametrize("cut", [(0, 9), (3, 12), (2, 7)])
 def test_days_before_and_after_come_and_go(laws: tuple[Law, ...], pack: Pack, cut: tuple[int, int]) -> None:
     whole = _duty(5, 12, pack)
-    a, b = cut[0] * PER_DAY, cut[1] * PER_DAY
-    assert whole.flow_a is not None
-    part = Duty(
-        whole.start_utc + np.timedelta64(cut[0], "D"), 60, whole.cell_soc_frac[a : b + 1], whole.temp_c[a:b],
-        whole.current_a[a:b], whole.capacity_ah, whole.filled[a:b], whole.flow_a[a:b],
-    )  # fmt: skip
+    part = whole.part(cut[0] * PER_DAY, cut[1] * PER_DAY)
+    assert part.flow_a is not None
     for before, after in ((part, whole), (whole, part)):
         found = update_days(laws, after, pack, day_keys(after, pack), _known(laws, before, pack))
         edges = (cut[0] > 0) + (cut[1] < 12)

@@ -76,14 +76,7 @@ def test_a_duty_with_gaps_is_refused(law: SeiLaw, pack: Pack, duty: Duty, name: 
 
 def test_exposures_of_days_add_up(law: SeiLaw, pack: Pack) -> None:
     whole = typical_duty(pack, 20)
-    n = 10 * 24
-    first = dataclasses.replace(
-        whole,
-        cell_soc_frac=whole.cell_soc_frac[: n + 1],
-        temp_c=whole.temp_c[:n],
-        current_a=whole.current_a[:n],
-        filled=whole.filled[:n],
-    )
+    first = whole.part(0, 10 * 24)
     np.testing.assert_array_equal(law.exposures(whole, pack)[:10], law.exposures(first, pack))
 
 

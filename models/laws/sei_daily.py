@@ -152,6 +152,47 @@ def _two_temperatures(moments: FloatArray) -> tuple[float, float, float, float]:
 
 
 @njit(**_VECTOR)
+def _add_rest(
+    ec_row: FloatArray,
+    inter_row: FloatArray,
+    moments: FloatArray,
+    speed_0: float,
+    speed_slope: float,
+    slope: FloatArray,
+    anchor: FloatArray,
+    ec_slope: FloatArray,
+    ec_anchor: FloatArray,
+    b_rest: float,
+    interstitial_mol_m_s: float,
+    ec: Grid,
+    inter: Grid,
+    power: FloatArray,
+    slow: FloatArray,
+    rest: FloatArray,
+    share: FloatArray,
+) -> None:
+    """Growth of both members in a rest that has ended, from its moments, which are cleared."""
+    if slow.size > 0:
+        one, other, first_h, other_h = _two_temperatures(moments)
+        for part in range(2):
+            c, h = (one, first_h) if part == 0 else (other, other_h)
+            if h > 0.0:
+                for w in range(power.size):
+                    power[w] = ec_anchor[w] * _series(ec_slope[w] * c)
+                _add_slow(ec_row, h * speed_0 * _series(speed_slope * c), power, b_rest, ec, slow)
+    if share.size > 0:
+        m_0, m_1, m_2, m_3 = moments[0], moments[1], moments[2], moments[3]
+        m_4, m_5, m_6 = moments[4], moments[5], moments[6]
+        for w in range(rest.size):
+            s = slope[w] + speed_slope
+            rest[w] = anchor[w] * (m_0 + s * (m_1 + s * (m_2 + s * (m_3 + s * (m_4 + s * (m_5 + s * m_6))))))
+        for t in range(share.size):
+            share[t] = speed_0 * interstitial_mol_m_s / inter.nodes[t]
+        _add_film(inter_row, rest, share, inter)
+    moments[:] = 0.0
+
+
+@njit(**_VECTOR)
 def daily_growth(
     cell_soc: FloatArray,
     temp_c: FloatArray,
@@ -206,41 +247,17 @@ def daily_growth(
     power, lift, warm, slow, rest = np.empty(n_w), np.empty(n_w), np.zeros(n_w), np.empty(n_ec), np.zeros(n_w)
     share = np.empty(inter.nodes.size)
     speed_slope, half = -k.film_activation_j / GAS, 0.5 * POTENTIAL_SLOPE
-    last, last_day, inverse_0, speed_0 = -2.0, 0, 0.0, 0.0  # unlike the -1 of the end: a duty may have no rest at all
+    last, last_day, inverse_0, speed_0 = -1.0, 0, 0.0, 0.0
     moments = np.zeros(7)
-    for i in range(hours.size + 1):
-        ended = i == hours.size
-        day = last_day if ended else int(step[i]) // steps_per_day
-        soc = -1.0 if ended else 0.5 * (soc_0[i] + soc_1[i])
-        still = ended or abs(rate[i]) <= 1e-5
-        inverse = 0.0 if ended else 1.0 / (temp[i] + KELVIN)
+    for i in range(hours.size):
+        day, soc = int(step[i]) // steps_per_day, 0.5 * (soc_0[i] + soc_1[i])
+        still, inverse = abs(rate[i]) <= 1e-5, 1.0 / (temp[i] + KELVIN)
         if still and (soc != last or day != last_day or abs(inverse - inverse_0) > REACH_PER_K):
-            if moments[0] > 0.0:  # the rest behind
-                if n_ec > 0:
-                    one, other, first_h, other_h = _two_temperatures(moments)
-                    for part in range(2):
-                        c, h = (one, first_h) if part == 0 else (other, other_h)
-                        if h > 0.0:
-                            for w in range(n_w):
-                                z = ec_slope[w] * c
-                                power[w] = ec_anchor[w] * _series(z)
-                            fast = h * speed_0 * _series(speed_slope * c)
-                            _add_slow(ec_out[last_day], fast, power, b_rest, ec, slow)
-                if n_inter > 0:
-                    m_0, m_1, m_2, m_3 = moments[0], moments[1], moments[2], moments[3]
-                    m_4, m_5, m_6 = moments[4], moments[5], moments[6]
-                    for w in range(n_w):
-                        s = slope[w] + speed_slope
-                        rest[w] = anchor[w] * (
-                            m_0 + s * (m_1 + s * (m_2 + s * (m_3 + s * (m_4 + s * (m_5 + s * m_6)))))
-                        )
-                    fast = speed_0 * inter_k.interstitial_mol_m_s
-                    for t in range(share.size):
-                        share[t] = fast / inter.nodes[t]
-                    _add_film(inter_out[last_day], rest, share, inter)
-                moments[:] = 0.0
-            if ended:
-                break
+            if moments[0] > 0.0:
+                _add_rest(
+                    ec_out[last_day], inter_out[last_day], moments, speed_0, speed_slope, slope, anchor, ec_slope,
+                    ec_anchor, b_rest, inter_k.interstitial_mol_m_s, ec, inter, power, slow, rest, share,
+                )  # fmt: skip
             last, last_day, inverse_0 = soc, day, inverse
             speed_0 = k.speed * math.exp(speed_slope * (inverse - 1.0 / k.reference_k))
             _look_up(rows, first, wide, soc, 0.0, power, lift)
@@ -288,6 +305,11 @@ def daily_growth(
         moved = 0.5 * abs(rate[i]) * hours[i]
         cycles[day, 0] += moved
         cycles[day, 1] += moved * soc
+    if moments[0] > 0.0:
+        _add_rest(
+            ec_out[last_day], inter_out[last_day], moments, speed_0, speed_slope, slope, anchor, ec_slope,
+            ec_anchor, b_rest, inter_k.interstitial_mol_m_s, ec, inter, power, slow, rest, share,
+        )  # fmt: skip
     _put_cycles(ec_out, n_ec, ec.coarse, cycles, windows, ec_k)
     _put_cycles(inter_out, n_inter, inter.coarse, cycles, windows, inter_k)
     return ec_out, inter_out

@@ -18,7 +18,7 @@ import polars as pl
 from models.domain import Duty, FloatArray, IntArray, Pack, Vehicle
 from models.exposure_days import NOTHING, Known, day_keys, days_of_duty, known_rows, update_days
 from models.laws.base import Law
-from models.packs import pack_of
+from models.packs import fingerprint, pack_of
 from pipelines.settings import Settings
 from pipelines.steps.history import load_duty
 from warehouse.store import Warehouse
@@ -130,11 +130,7 @@ def _todo(
 
 
 def _version(history_version: str, pack: Pack) -> str:
-    h = hashlib.sha256(history_version.encode())
-    scalars = {n: getattr(pack, n) for n in Pack.__dataclass_fields__ if n != "ocv"}
-    h.update(repr(sorted(scalars.items())).encode())
-    h.update(pack.ocv.ocv_v.tobytes())
-    return h.hexdigest()[:16]
+    return hashlib.sha256(history_version.encode() + fingerprint(pack)).hexdigest()[:16]
 
 
 _Job = tuple[_Todo, Duty, list[str], Law]

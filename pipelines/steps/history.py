@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from models.domain import FloatArray, Home, IntArray, Pack, Vehicle
 from models.life import Life, life_of
 from models.odometer import Odometer, odometer_of
-from models.packs import pack_of
+from models.packs import fingerprint, pack_of
 from models.parameters import entry
 from models.rested import CellCurve
 from models.sessions import STATES, UNKNOWN, Finding, RawSession, Rules, Samples, merged, rules
@@ -177,8 +177,7 @@ def _version(inputs: _Inputs, vehicle: Vehicle) -> str:
     known = inputs.km.get(vehicle.vehicle_id)
     h = hashlib.sha256(f"{HISTORY_VERSION}|{inputs.rule.version}|{parts}|{vehicle}|{series}|{air}".encode())
     h.update(f"{inputs.end}|{curve.known}|{curve.sigma_v}|{known}".encode())
-    h.update(repr([getattr(pack, n) for n in Pack.__dataclass_fields__ if n != "ocv"]).encode())
-    h.update(pack.ocv.cell_soc_frac.tobytes() + pack.ocv.ocv_v.tobytes())
+    h.update(fingerprint(pack))
     return h.hexdigest()[:16]
 
 

@@ -105,6 +105,18 @@ def _ends(data, at, delimiter):
 
 
 @njit(cache=True, nogil=True)
+def _plain_end(data, end, delimiter):
+    """Where a field ends, and whether it holds nothing that the careful way alone can read."""
+    fine = True
+    while not _ends(data, end, delimiter):
+        byte = data[end]
+        if byte >= 128 or byte == 34 or byte == 0 or byte == 13:
+            fine = False
+        end += 1
+    return end, fine
+
+
+@njit(cache=True, nogil=True)
 def _matches(data, at, delimiter, known, code):
     """Whether the field at a place is a text that is known."""
     length = known[code, 1] - known[code, 0]
@@ -213,11 +225,7 @@ def parse(data, kinds, delimiter, decimal, starts, good, numbers, times, codes, 
                 if code >= 0:
                     end = at + known[text, code, 1] - known[text, code, 0]
                 else:
-                    while not _ends(data, end, delimiter):
-                        byte = data[end]
-                        if byte >= 128 or byte == 34 or byte == 0 or byte == 13:
-                            fine = False
-                        end += 1
+                    end, fine = _plain_end(data, end, delimiter)
                     if end > at and (data[at] <= 32 or data[end - 1] <= 32):
                         fine = False
                     if not fine:
@@ -232,11 +240,7 @@ def parse(data, kinds, delimiter, decimal, starts, good, numbers, times, codes, 
                 codes[text, line] = code
                 text += 1
             else:
-                while not _ends(data, end, delimiter):
-                    byte = data[end]
-                    if byte >= 128 or byte == 34 or byte == 0 or byte == 13:
-                        fine = False
-                    end += 1
+                end, fine = _plain_end(data, end, delimiter)
                 if not fine:
                     break
             column += 1
