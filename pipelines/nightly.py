@@ -22,7 +22,7 @@ from pipelines.steps import chargers, check, conform, decide, history, learn, pu
 from pipelines.steps.forget import finish_forgetting
 from pipelines.steps.versions import code_version, inputs_version
 from warehouse.packs import compact
-from warehouse.store import Warehouse, open_warehouse
+from warehouse.store import DATABASE, Warehouse, open_warehouse
 
 if TYPE_CHECKING:
     from pipelines.steps.decide import VehicleResult
@@ -148,15 +148,14 @@ def step_publish(night: Night) -> None:
 def opened_night(settings: Settings, as_of: date | None, say: Say) -> Iterator[Night]:
     """Lock, open and note a night; writes its row in meta_run whatever becomes of it."""
     settings = _of_home(settings)
+    if not (settings.home / DATABASE).exists():
+        raise _no_logs(settings)  # and make no home
     with ExitStack() as stack:
         note = stack.enter_context(night_lock(settings.home))
         finish_forgetting(settings)
         wh = stack.enter_context(open_warehouse(settings.home))
         if wh.scalar("SELECT count(*) FROM meta_part WHERE kind IN ('samples', 'sessions')") == 0:
-            raise UserError(
-                f"There are no logs in {settings.home} yet: run `fadecast ingest FILE --format NAME` first, "
-                "or `fadecast demo` to try it on simulated ones."
-            )
+            raise _no_logs(settings)
         night = Night(settings, wh, note, as_of, say)
         start_run(wh, note, night.as_of)
         try:
@@ -165,6 +164,13 @@ def opened_night(settings: Settings, as_of: date | None, say: Say) -> Iterator[N
             end_run(wh, note, night.as_of, "failed", f"{type(e).__name__}: {e}", None)
             raise
         end_run(wh, note, night.as_of, "done", "", night.published)
+
+
+def _no_logs(settings: Settings) -> UserError:
+    return UserError(
+        f"There are no logs in {settings.home} yet: run `fadecast ingest FILE --format NAME` first, "
+        "or `fadecast demo` to try it on simulated ones."
+    )
 
 
 def _of_home(settings: Settings) -> Settings:
@@ -283,6 +289,8 @@ def _console_say() -> Say:
 
 def run_prefect(settings: Settings, as_of: date | None = None, say: Say = lambda _: None) -> NightResult:
     """One night as a Prefect flow run, on the server of ``PREFECT_API_URL`` or a temporary one of its own."""
+    if not (settings.home / DATABASE).exists():
+        raise _no_logs(settings)  # before a server is started in that folder
     # A temporary server keeps its files in this home, not in the user's.
     os.environ.setdefault("PREFECT_HOME", str((settings.home / "prefect").resolve()))
     flow_fn = build_flow()

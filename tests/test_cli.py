@@ -10,6 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.errors import UserError
+from pipelines.nightly import run_plain, run_prefect
+from pipelines.settings import Settings
+from pipelines.steps import intake
+from warehouse.store import WarehouseError
+
 FORMATS = Path(__file__).resolve().parent.parent / "warehouse" / "formats"
 FADECAST = str(Path(sys.executable).parent / "fadecast")
 
@@ -78,3 +84,18 @@ def test_a_missing_file_is_refused_and_named(tmp_path: Path) -> None:
     if done.stdout:
         assert json.loads(done.stdout)["files"][0]["status"] == "refused"
     assert "nothing.csv" in done.stdout + done.stderr
+    assert not (tmp_path / "h").exists()
+
+
+def test_what_finds_nothing_makes_no_home(tmp_path: Path) -> None:
+    missing, settings = tmp_path / "no.csv", Settings(home=tmp_path / "h")
+    refused = [*intake.ingest(settings, [missing, tmp_path], "ocpp_16"), intake.register_fleet(settings, missing)]
+    assert {(r.status, r.error) for r in refused} == {
+        ("refused", "The file cannot be read (No such file or directory); check its path.")
+    }
+    with pytest.raises(WarehouseError, match=r"no\.csv: The file cannot be read"):
+        intake.propose_fleet(settings, missing, "ocpp_16")
+    for night in (run_plain, run_prefect):
+        with pytest.raises(UserError, match=r"no logs in .*h yet"):
+            night(settings)
+    assert not settings.home.exists()

@@ -111,6 +111,28 @@ def test_a_session_that_counts_from_zero_and_is_never_stopped() -> None:
     assert (session["energy_in_meter_kwh"], session["flags"]) == (2.5, ["open", "register_per_session"])
 
 
+@pytest.mark.parametrize("begin_last", [True, False])
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_register_of_the_beginning_in_every_message_is_passed_over(begin_last: bool, fast: bool) -> None:
+    # evcc-io/evcc#33256, lbbrhzn/ocpp#1466: Growatt THOR; the reading of the begin stands last and hides that of now.
+    def both(minute: int, wh: int) -> list[Any]:
+        two = [sampled16(wh, context="Sample.Periodic"), sampled16(235_800, context="Transaction.Begin")]
+        return meter16(minute, 7, two if begin_last else two[::-1])
+
+    messages = [start16(0, 235_800), answer16(), *(both(k + 1, 235_800 + 400 * k) for k in range(12))]
+    got = taken([*messages, stop16(30, 241_000)], V16, fast=fast)
+    assert got["samples"]["energy_in_register_kwh"].to_list() == pytest.approx([235.8 + 0.4 * k for k in range(12)])
+    assert set(got["samples"]["flag"]) == {"begin_repeated"}
+    session = got["sessions"].row(0, named=True)
+    assert (session["energy_in_meter_kwh"], session["flags"]) == (pytest.approx(5.2), [])
+    # Alone it is the reading of its time; and without a phase it hides no reading by phases.
+    alone = taken([meter16(1, 7, [sampled16(235_800, context="Transaction.Begin")])], V16, fast=fast)["samples"]
+    assert alone.select("energy_in_register_kwh", "flag").rows() == [(235.8, None)]
+    phases = [sampled16(100, context="Sample.Periodic", phase=p) for p in ("L1", "L2", "L3")]
+    got = taken([meter16(1, 7, [*phases, sampled16(0, context="Transaction.Begin")])], V16, fast=fast)["samples"]
+    assert got["energy_in_register_kwh"].to_list() == pytest.approx([0.3])
+
+
 def registers(values: list[float]) -> dict[str, Any]:
     """Session of a transaction whose register shows these Wh."""
     last = len(values) - 1

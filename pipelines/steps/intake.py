@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +21,8 @@ from warehouse.formatspec import FormatError, FormatSpec, load_format
 from warehouse.intake import FileResult
 from warehouse.parts import sweep
 from warehouse.proposal import Proposal
+from warehouse.readers.lines import RefusedFile
+from warehouse.readers.source import Source
 from warehouse.store import Warehouse, WarehouseError, open_warehouse
 
 __all__ = ["FileResult", "FleetResult", "Proposal", "ingest", "ingest_into", "propose_fleet", "register_fleet"]
@@ -57,6 +60,9 @@ def ingest(settings: Settings, paths: Iterable[Path], format_name_or_path: str |
     if not files:
         where = ", ".join(map(str, paths)) or "an empty list of paths"
         raise WarehouseError(f"No files found in {where}; check the path, and quote a pattern ('logs/**/*.csv').")
+    if not any(map(_readable, files)):
+        # Nothing to take in: no home is made for the sake of saying so.
+        return [FileResult(str(path), "", intake.REFUSED, error=_unreadable(path)) for path in files]
     with open_warehouse(settings.home) as wh:
         results = ingest_into(wh, files, spec)
         pending = unfinished(wh)
@@ -81,6 +87,8 @@ def ingest_into(wh: Warehouse, files: list[Path], spec: FormatSpec) -> list[File
 
 def register_fleet(settings: Settings, path: Path) -> FleetResult:
     """Register the vehicles and homes of a fleet file, through the same ledger as logs; see `warehouse.fleetfile`."""
+    if not _readable(path):
+        return FleetResult(str(path), "", intake.REFUSED, error=_unreadable(path))
     with open_warehouse(settings.home) as wh:
         sweep(wh)
         return fleetfile.register(wh, path)
@@ -99,6 +107,8 @@ def propose_fleet(
         The log cannot be read, or the file not written.
     """
     spec = _format(format_name_or_path)
+    if not _readable(log_path):
+        raise WarehouseError(f"{log_path}: {_unreadable(log_path)}")
     with open_warehouse(settings.home) as wh:
         return proposal.propose(wh, log_path, spec, out or settings.home / f"fleet_{spec.name}.csv")
 
@@ -108,6 +118,19 @@ def _format(format_name_or_path: str | Path) -> FormatSpec:
         return load_format(format_name_or_path)
     except FormatError as error:
         raise UserError(str(error)) from None
+
+
+def _readable(path: Path) -> bool:
+    return os.access(path, os.R_OK) and path.is_file()
+
+
+def _unreadable(path: Path) -> str:
+    """Why a file cannot be read, as the intake says it."""
+    try:
+        Source(path, None)
+    except RefusedFile as error:
+        return str(error)
+    return "The file cannot be read; take it in again."  # it came meanwhile
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:

@@ -21,7 +21,7 @@ Bools = NDArray[np.bool_]
 # Flags of samples, a bit each.
 FLAGS = (
     *("interruption", "unknown_unit", "unreadable_value", "vendor_fields", "unaligned_clock", "late_backfill"),
-    *("impossible_value", "part_dropped", "sentinel_id", "session_over"),
+    *("impossible_value", "part_dropped", "sentinel_id", "session_over", "begin_repeated"),
 )
 _BIT = {name: 1 << i for i, name in enumerate(FLAGS)}
 STORED = COLUMNS[:6]

@@ -80,9 +80,13 @@ class Plan:
 
 @dataclass
 class _Picked:
-    """Sampled values of one time by measurand, location and phase; the last of each wins."""
+    """Sampled values of one time by measurand, location and phase; the last of each wins.
+
+    A reading of the session's (or interruption's) beginning that is sent again beside one of the moment is none.
+    """
 
     values: dict[tuple[str, str], dict[str | None, tuple[Any, int]]] = field(default_factory=dict)
+    of_begin: dict[tuple[str, str], bool] = field(default_factory=dict)
     flags: set[str] = field(default_factory=set)
     aligned: bool = False
 
@@ -273,8 +277,14 @@ def _pick(picked: _Picked, value: dict[str, Any], said: dict[str, Any]) -> None:
     if abs(multiplier) > 12:
         picked.flags.add("unreadable_value")
         return
+    place, old = (measurand, said.get("location", "Outlet")), context.endswith(".Begin")
+    if picked.of_begin.setdefault(place, old) != old:
+        picked.flags.add("begin_repeated")
+        if old:
+            return
+        picked.values[place], picked.of_begin[place] = {}, False
     picked.aligned |= context == "Sample.Clock"
-    by_phase = picked.values.setdefault((measurand, said.get("location", "Outlet")), {})
+    by_phase = picked.values.setdefault(place, {})
     by_phase[said.get("phase")] = (value["value"], power + int(multiplier))
 
 
