@@ -20,6 +20,8 @@ _BACK_WITHIN = 48 * US_PER_HOUR
 # Most resets lie at the beginnings of sessions: the counter is one of the session.
 _PER_SESSION_SHARE = 0.8
 _PER_SESSION_LEAST = 3
+# Rises that tell a register's step, how far off a multiple of it they may be, and beyond how many steps they tell none.
+_RISES_TELL, _OFF_STEP, _LEAP_STEPS = 5, 0.002, 20
 
 
 def drop_stuck_registers(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list[Finding]]:
@@ -27,8 +29,8 @@ def drop_stuck_registers(samples: Samples, pack: Pack, rule: Rules) -> tuple[Sam
 
     What flowed is the meter's power; where there is none that of the battery in a named session (drives apart), or by
     how much the state of charge rose, or fell in an export, from one end of the standstill to the other: that it
-    flickers, is recalibrated at rest or falls as the car uses energy itself is no flow. The register's own step is no
-    standstill. What it shows when it moves again counts.
+    flickers, is recalibrated at rest or falls as the car uses energy itself is no flow. The register's own step
+    (`register_step_kwh`) is no standstill. What it shows when it moves again counts.
 
     Returns
     -------
@@ -44,8 +46,7 @@ def drop_stuck_registers(samples: Samples, pack: Pack, rule: Rules) -> tuple[Sam
         if known.shape[0] < 2:
             continue
         v, total, net = value[known], flow[known], by_soc[known]
-        rises = np.diff(v)
-        step = float(min(rises[rises > 1e-6].min(initial=1.0), 1.0))
+        step = register_step_kwh(v)
         run = runs_of(v, samples.ref[known])
         first = np.flatnonzero(np.concatenate(([True], run[1:] != run[:-1])))
         end = np.concatenate((first[1:] - 1, [known.shape[0] - 1]))
@@ -58,6 +59,39 @@ def drop_stuck_registers(samples: Samples, pack: Pack, rule: Rules) -> tuple[Sam
             mended[name] = np.where(hit, np.nan, value)
             hits |= hit
     return (replace(samples, **mended) if mended else samples), finding("stuck_register", samples, hits)
+
+
+def register_step_kwh(value: FloatArray) -> float:
+    """Step in which a register moves: the largest one of which all its rises are multiples. [kWh]
+
+    Five rises or more tell a step of any size. Fewer prove none above 1 kWh: a register that stands still and shows the
+    energy of a charge at its end would pass for a coarse one.
+
+    Parameters
+    ----------
+    value
+        Known values in order of time, shape (n,). [kWh]
+
+    Examples
+    --------
+    >>> register_step_kwh(np.array([10.0, 10.0, 15.0, 25.0, 30.0, 30.0, 35.0, 50.0]))
+    5.0
+    >>> register_step_kwh(np.array([10.0, 16.1, 23.4, 28.2, 31.9, 40.0]))  # each charge shown when it is over
+    1.0
+    >>> register_step_kwh(np.array([10.0, 16.0])), register_step_kwh(np.array([10.0, 10.1]))
+    (1.0, 0.1)
+    """
+    rises = np.diff(value)
+    rises = rises[rises > 1e-6]
+    least = float(rises.min()) if rises.shape[0] else 1.0
+    if least < 1.0 or rises.shape[0] < _RISES_TELL:
+        return min(round(least, 6), 1.0)
+    rises = rises[rises < _LEAP_STEPS * least]
+    for part in range(1, min(int(least), _LEAP_STEPS) + 1):
+        times = rises * part / least
+        if np.all(np.abs(times - np.round(times)) < _OFF_STEP):
+            return least / part
+    return 1.0
 
 
 def _through_meter(samples: Samples, pack: Pack, rule: Rules) -> list[tuple[FloatArray, FloatArray]]:
@@ -196,3 +230,27 @@ def register_kwh(samples: Samples, name: str, start_us: IntArray, end_us: IntArr
         near &= np.minimum(np.abs(time[right] - t), np.abs(time[left] - t)) <= US_PER_HOUR // 4
         ends.append(np.interp((t - time[0]) * 1e-6, (time - time[0]) * 1e-6, v))
     return np.where(near, ends[1] - ends[0], np.nan)
+
+
+def register_across(
+    samples: Samples, name: str, start_us: IntArray, end_us: IntArray
+) -> tuple[FloatArray, IntArray, IntArray]:
+    """What a mended register rose by from its last reading before a time to its first after another, however far off.
+
+    Returns
+    -------
+    FloatArray
+        Rises, NaN where there is no reading on one side. [kWh]
+    IntArray, IntArray
+        Times of the two readings. [us]
+    """
+    value = getattr(samples, name)
+    known = np.flatnonzero(np.isfinite(value))
+    if known.shape[0] < 2:
+        return np.full(start_us.shape, np.nan), start_us, end_us
+    time, v = samples.time_us[known], value[known]
+    before = np.searchsorted(time, start_us, side="right") - 1
+    after = np.searchsorted(time, end_us, side="left")
+    both = (before >= 0) & (after < time.shape[0])
+    before, after = np.clip(before, 0, None), np.clip(after, None, time.shape[0] - 1)
+    return np.where(both, v[after] - v[before], np.nan), time[before], time[after]

@@ -56,7 +56,9 @@ def merge_loggers(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]
 
 
 def join_meters(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list[Finding]]:
-    """Several chargers of one car as one meter: what each one's registers rose by is added up, its idle power is none.
+    """Several chargers of one car as one meter: what each one's registers rose by is added up.
+
+    The power of an idle charger says nothing while another one is in use; where none is, it says that nothing flows.
 
     Each register is mended by itself first. Of rows at one time that of the charger in use stays.
 
@@ -81,8 +83,9 @@ def join_meters(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, lis
             known = np.isfinite(value)
             rise[name][rows[known]] = np.diff(value[known], prepend=value[known][:1])
     in_use = (samples.ref >= 0) | (np.abs(samples.power_kw) > METER_REST_KW) | np.isfinite(samples.soc_frac)
+    silent = told & ~in_use & _other_in_use(samples, told, in_use, rule)
     total = {n: np.where(np.isfinite(r), np.cumsum(np.nan_to_num(r)), np.nan) for n, r in rise.items()}
-    samples = replace(samples, power_kw=np.where(told & ~in_use, np.nan, samples.power_kw), **total)
+    samples = replace(samples, power_kw=np.where(silent, np.nan, samples.power_kw), **total)
     order = np.lexsort((~in_use, samples.time_us))
     samples, told = samples.take(order), told[order]
     moment = runs_of(samples.time_us)
@@ -95,6 +98,24 @@ def join_meters(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, lis
     stays = np.ones(samples.size, dtype=bool)
     stays[rows[1:]] = moment[rows[1:]] != moment[rows[:-1]]
     return replace(samples, meter=np.zeros(samples.size, np.int64), **latest).take(stays), merged(found)
+
+
+def _other_in_use(samples: Samples, told: BoolArray, in_use: BoolArray, rule: Rules) -> BoolArray:
+    """Whether another charger is in use at each sample's time: by its samples just before or after, shape (n,)."""
+    reach = int(rule("cut", "gap_active_minutes") * 60 * US_PER_S)
+    out = np.zeros(samples.size, dtype=bool)
+    for meter in np.unique(samples.meter[told]):
+        rows = np.flatnonzero(told & (samples.meter == meter))
+        time, busy = samples.time_us[rows], in_use[rows]
+        mine = samples.meter == meter
+        for at in (
+            np.searchsorted(time, samples.time_us, side="right") - 1,
+            np.searchsorted(time, samples.time_us, side="left"),
+        ):
+            beside = np.clip(at, 0, rows.shape[0] - 1)
+            near = (at == beside) & (np.abs(time[beside] - samples.time_us) <= reach)
+            out |= ~mine & near & busy[beside]
+    return out
 
 
 def current_of_meter(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, BoolArray, list[Finding]]:

@@ -6,14 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.counters import register_kwh
+from models.counters import register_across, register_kwh, register_step_kwh
 from models.domain import BoolArray, FloatArray, IntArray, Pack, Use
 from models.integral import IN, OUT, Integral
 from models.sessions import KINDS, US_PER_HOUR, Finding, RawSession, Rules, Runs, Samples, Session, stamp
 
 NAN = float("nan")
-# Charges and exports from which on a register of whole kWh has moved. [kWh]
-_REGISTER_SEES_KWH = 1.5
+# Steps of a register (or kWh, where it moves in finer ones) from which on a charge or export has moved it.
+_REGISTER_SEES = 1.5
+# A register out of reach during a charge that rose by this share of its energy (and a step) across it counted it.
+_ACROSS_LOW, _ACROSS_HIGH = 0.8, 1.5
 
 
 def interp_known(at_us: IntArray, time_us: IntArray, value: FloatArray) -> FloatArray:
@@ -56,7 +58,7 @@ def sessions_of_samples(
     temp = _means(samples.battery_temp_c[index], runs.first, runs.last)
     metered = np.isfinite(samples.power_kw[index])
     has_power = np.array([bool(metered[a : b + 1].any()) for a, b in zip(runs.first, runs.last, strict=True)])
-    meter_kwh, has_meter, differs = _meter_energies(samples, runs, integral, has_power)
+    meter_kwh, has_meter, differs = _meter_energies(samples, runs, integral, has_power, rule)
     plugged, away, guessed = _plugged(samples, runs, integral, has_meter, rule)
     out: list[Session] = []
     for k in range(r):
@@ -104,25 +106,81 @@ def sessions_of_samples(
 
 
 def _meter_energies(
-    samples: Samples, runs: Runs, integral: Integral, has_power: BoolArray
+    samples: Samples, runs: Runs, integral: Integral, has_power: BoolArray, rule: Rules
 ) -> tuple[FloatArray, BoolArray, BoolArray]:
     """Energy into and out of the car at the meter for each run, shape (r, 2) [kWh]; which runs have one; which differ.
 
     The meter's power counts where it is logged, else its registers. Where both are known and differ by more than a
-    tenth and half a kWh the run is marked. A drive has no meter of its registers, nor has a charge or an export during
-    which they stand still: it went through another meter.
+    tenth and half a kWh (and a step of the register) the run is marked. A drive has no meter of its registers, nor has
+    a charge or an export during which they stand still: it went through another meter. One during which they were out
+    of reach and across which they rose by as much went through this one.
     """
     out = np.where(has_power[:, None], integral.run_meter_kwh, np.nan)
     by_register = np.stack(
         [register_kwh(samples, n, integral.run_start_us, integral.run_end_us) for n in Samples.REGISTERS], axis=1
     )
+    step = np.array([_step(getattr(samples, n)) for n in Samples.REGISTERS])
     active = (runs.use == Use.CHARGE) | (runs.use == Use.EXPORT)
-    idle = active & ~(by_register > 0.0).any(axis=1) & (integral.run_kwh.max(axis=1) > _REGISTER_SEES_KWH)
+    sees = _REGISTER_SEES * np.maximum(step, 1.0)
+    read = np.isfinite(by_register).any(axis=1)
+    idle = active & read & ~(by_register > 0.0).any(axis=1) & (integral.run_kwh > sees).any(axis=1)
     by_register[(runs.use == Use.DRIVE) | (idle & ~has_power)] = np.nan
+    coarse = (step > 1.0) & (by_register < 2.0 * step)
+    unread = ~has_power & ~read
+    across, counted = _across(samples, runs, integral, unread, _strong(runs, integral, rule), step)
     known = np.isfinite(by_register)
-    differs = has_power & (known & (np.abs(out - by_register) > np.maximum(0.5, 0.1 * np.abs(by_register)))).any(axis=1)
-    out = np.where(known & ~has_power[:, None], by_register, out)
-    return out, has_power | known.any(axis=1), differs
+    seen = has_power | known.any(axis=1) | counted
+    wide = np.maximum(0.5, 0.1 * np.abs(by_register)) + np.where(step > 1.0, step, 0.0)
+    differs = has_power & (known & (np.abs(out - by_register) > wide)).any(axis=1)
+    by_register[coarse] = np.nan  # it tells that this meter counted, not how much
+    by_register = np.where(known, by_register, across)
+    out = np.where(~has_power[:, None], by_register, out)
+    return out, seen, differs
+
+
+def _strong(runs: Runs, integral: Integral, rule: Rules) -> BoolArray:
+    """Charges stronger than a home outlet, shape (r,)."""
+    hours = np.maximum((integral.run_end_us - integral.run_start_us) / US_PER_HOUR, 1e-9)
+    return (runs.use == Use.CHARGE) & (integral.run_kwh.max(axis=1) / hours > rule("cut", "home_charge_kw"))
+
+
+def _step(register: FloatArray) -> float:
+    """Step of a register [kWh], 1 where it is not read."""
+    known = register[np.isfinite(register)]
+    return register_step_kwh(known) if known.shape[0] > 1 else 1.0
+
+
+def _across(
+    samples: Samples, runs: Runs, integral: Integral, unread: BoolArray, strong: BoolArray, step: FloatArray
+) -> tuple[FloatArray, BoolArray]:
+    """Charges and exports during which no register was read, by what it rose by from before them to after them.
+
+    Returns
+    -------
+    FloatArray
+        Energy at the meter of those that lie alone between two readings, else NaN, shape (r, 2). [kWh]
+    BoolArray
+        Which went through this meter: what lies between the two readings adds up to the rise, shape (r,).
+    """
+    start, end = integral.run_start_us, integral.run_end_us
+    energy, counted = np.full((start.shape[0], 2), np.nan), np.zeros(start.shape[0], dtype=bool)
+    for side, (name, use) in enumerate(zip(Samples.REGISTERS, (Use.CHARGE, Use.EXPORT), strict=True)):
+        mine = np.flatnonzero(unread & (runs.use == use))
+        if mine.shape[0] == 0:
+            continue
+        rise, before, after = register_across(samples, name, start[mine], end[mine])
+        flowing = np.flatnonzero((runs.use == use) & ~strong)
+        ends = np.searchsorted(end[flowing], before, side="right")
+        total = np.concatenate(([0.0], np.cumsum(integral.run_kwh[flowing, side])))
+        last = np.searchsorted(start[flowing], after, side="left")
+        between = total[last] - total[ends]
+        # At the meter a charge is more than in the battery, an export less.
+        low, high = (_ACROSS_LOW, _ACROSS_HIGH) if use is Use.CHARGE else (1.0 / _ACROSS_HIGH, 1.0 / _ACROSS_LOW)
+        fits = (rise > low * between - step[side]) & (rise < high * between + step[side]) & (rise > 0.0)
+        counted[mine] |= fits
+        alone = fits & (last - ends == 1) & (step[side] <= 1.0)
+        energy[mine, side] = np.where(alone, rise, np.nan)
+    return energy, counted
 
 
 def _plugged(
@@ -130,16 +188,14 @@ def _plugged(
 ) -> tuple[BoolArray, BoolArray, BoolArray]:
     """Whether each run was plugged in at home, was a charge away from home, and whether a rest's plug is inferred.
 
-    A charge is away when stronger than a home outlet, or without a meter in a log that otherwise has one. A rest is
+    A charge is away when stronger than a home outlet, or not seen by the meter in a log in which most are. A rest is
     plugged when it bears a session name, or when the stay between two drives holds a charge or export at home.
     """
     use = runs.use
     active = (use == Use.CHARGE) | (use == Use.EXPORT)
-    hours = np.maximum((integral.run_end_us - integral.run_start_us) / US_PER_HOUR, 1e-9)
-    power = integral.run_kwh.max(axis=1) / hours
     metered_share = float(has_meter[active].mean()) if active.any() else 0.0
     unmetered = ~has_meter & (metered_share > 0.5)
-    away = (use == Use.CHARGE) & ((power > rule("cut", "home_charge_kw")) | unmetered)
+    away = (use == Use.CHARGE) & (_strong(runs, integral, rule) | unmetered)
     home = active & ~away
     stay = np.cumsum(use == Use.DRIVE)
     at_home = np.zeros(int(stay[-1]) + 1, dtype=bool)

@@ -219,6 +219,27 @@ def test_two_chargers_of_one_car_are_one_meter(history_sim: ModuleType):
     assert join_meters(alone, history_sim.nmc_pack(), RULES)[0] is alone
 
 
+def test_two_idle_chargers_leave_a_rest_its_power(history_sim: ModuleType):
+    """Nobody is plugged in, then the car charges at the second one; the first one's zero is none then only."""
+    n = 36
+    busy = np.arange(n) >= 24
+    rows = [(k / 12, "", 0.0) for k in range(n)]
+    none = np.full(n, np.nan)
+    both = []
+    for number, power in ((1, np.zeros(n)), (2, np.where(busy, 7.0, 0.0))):
+        one = history_sim.table(rows, voltage_v=np.nan, power_kw=power, energy_in_register_kwh=100.0 * number)
+        both.append(replace(one, current_a=none, charger=np.ones(n, bool), meter=np.full(n, number),
+                            time_us=one.time_us + number * 60_000_000))  # fmt: skip
+    order = np.argsort(np.concatenate([s.time_us for s in both]), kind="stable")
+    names = ("time_us", "state", "ref", "charger", "meter", *Samples.CHANNELS)
+    samples = Samples(refs=(), **{c: np.concatenate([getattr(s, c) for s in both])[order] for c in names})
+    got, _ = join_meters(samples, history_sim.nmc_pack(), RULES)
+    start = samples.time_us[samples.meter == 2][24]
+    rests, charges = got.time_us < start - 5 * 60_000_000, got.time_us >= start
+    assert np.all(got.power_kw[rests] == 0.0)
+    assert set(got.power_kw[charges & np.isfinite(got.power_kw)]) == {7.0} and (charges & np.isnan(got.power_kw)).any()
+
+
 def test_energy_between_two_times_by_the_register(history_sim: ModuleType):
     samples = _plain(history_sim, energy_in_register_kwh=100.0 + np.arange(60) * 0.5)
     t = samples.time_us

@@ -105,6 +105,20 @@ def test_registers_of_the_session_beside_a_lifetime_start(
     assert session["flags"] == ([flag] if flag else [])
 
 
+@pytest.mark.parametrize(
+    ("stop", "energy", "flag"),
+    [
+        (8_100, 6.1, "register_per_session"),  # start and stop of a young meter, the readings of the session
+        (6_000, 6.0, "register_reset"),  # the meter itself began anew
+    ],
+)
+def test_a_new_meter_whose_life_is_shorter_than_the_session(stop: int, energy: float, flag: str) -> None:
+    # lbbrhzn/ocpp#919 after the meter was changed: what it had counted is less than the session takes.
+    readings = [meter16(i + 1, 7, [sampled16(wh)]) for i, wh in enumerate((0, 500, 3_000, 6_000))]
+    session = taken([start16(0, 2_000), answer16(), *readings, stop16(30, stop)], V16)["sessions"].row(0, named=True)
+    assert (session["energy_in_meter_kwh"], session["flags"]) == (pytest.approx(energy), [flag])
+
+
 def test_a_session_that_counts_from_zero_and_is_never_stopped() -> None:
     readings = [meter16(i + 1, 7, [sampled16(wh)]) for i, wh in enumerate((0, 900, 2_500))]
     session = taken([start16(0, 100_000), answer16(), *readings], V16)["sessions"].row(0, named=True)

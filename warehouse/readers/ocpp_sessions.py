@@ -185,6 +185,8 @@ def meter_energy(register: Floats, start: float, stop: float) -> tuple[float | N
     (6.2, {'register_per_session'})
     >>> meter_energy(np.array([0.0, 0.5, 6.1]), 1234.5, 1301.0)
     (None, {'register_mixed'})
+    >>> meter_energy(np.array([0.0, 0.5, 6.1]), 2.0, 8.2)  # a new meter: its life is shorter than the session
+    (6.2, {'register_per_session'})
     >>> meter_energy(np.array([1234.0, 1234.0, 1235.0]), 1234.5, 1235.25)
     (0.75, set())
     """
@@ -192,7 +194,8 @@ def meter_energy(register: Floats, start: float, stop: float) -> tuple[float | N
     if own.size and own[0] >= FROM_ZERO_KWH:  # whole kWh, or a reading from just before: the same register
         own = np.where((own < start) & (own >= start - FROM_ZERO_KWH), start, own)
     mixed: tuple[float | None, set[str]] = (None, {"register_mixed"})
-    if not np.isfinite(start) or not np.any(own > 0.0) or own.max() >= start - METER_STEP_KWH:
+    high = bool(np.isfinite(start)) and own.size > 0 and own.max() >= start - METER_STEP_KWH
+    if not np.isfinite(start) or not np.any(own > 0.0) or (high and not _beside(own, start, stop)):
         return register_energy(np.concatenate(([start], own, [stop])))
     rise, flags = register_energy(np.concatenate(([0.0], own)) if own[0] < FROM_ZERO_KWH else own)
     counts = rise is not None and own[0] < FROM_ZERO_KWH and not flags
@@ -203,6 +206,16 @@ def meter_energy(register: Floats, start: float, stop: float) -> tuple[float | N
     if counts and (not np.isfinite(stop) or abs(stop - float(own[-1])) <= agree):
         return max(float(own[-1]), stop if np.isfinite(stop) else 0.0), {"register_per_session"}
     return mixed
+
+
+def _beside(own: Floats, start: float, stop: float) -> bool:
+    """Whether readings that rise from zero past the start's are still not its register: a young meter beside a session.
+
+    Then start and stop are as far apart as the readings say; after a reset the stop would be the last reading.
+    """
+    counts = own[0] < min(FROM_ZERO_KWH, start - METER_STEP_KWH) and bool(np.all(np.diff(own) >= 0.0))
+    agree = max(METER_AGREE_KWH, METER_AGREE_FRAC * float(own[-1]))
+    return counts and abs(stop - start - float(own[-1])) <= agree < abs(stop - float(own[-1]))
 
 
 def _energy(
