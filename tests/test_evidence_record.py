@@ -78,6 +78,16 @@ def test_table_and_series_survive_storing(tmp_path: Path) -> None:
         record_lines(entries(folder, "evidence_record"))
 
 
+def test_intervals_beat_a_constant_width_on_conditions_and_temperatures_left_out() -> None:
+    """Interval scores as stored: of every condition and every temperature left out; coverage beside them."""
+    found = [x for x in record_lines(load("evidence_record")) if x.group == "all"]
+    shown = [x for x in found if x.scheme == "each condition" or x.scheme.startswith("each temperature")]
+    assert len(shown) == 5
+    for x in shown:
+        assert x.score_pp < x.constant_score_pp, x
+        assert 0.62 <= x.inside_80_frac <= 0.95, x
+
+
 def grid() -> list[dict]:
     return [
         row
