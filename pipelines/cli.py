@@ -378,6 +378,11 @@ def main() -> None:
     except (ParameterError, WarehouseError) as e:
         _say(f"fadecast: {e}")
         sys.exit(2)
+    except RuntimeError as e:
+        if "no locator available" not in str(e):  # numba's way to say so
+            raise
+        _say("fadecast: compiled code can be kept nowhere; set NUMBA_CACHE_DIR to a folder that you can write.")
+        sys.exit(2)
     except KeyboardInterrupt:
         _say("fadecast: stopped; the next night goes on from what was written.")
         sys.exit(130)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from pydantic import Field
@@ -21,11 +22,46 @@ ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
 }
 
+# Folders with compiled functions (`@njit(cache=True)`); a test compares.
+KERNEL_FOLDERS = ("models", "models/laws", "warehouse/readers")
+
 
 def prepare_environment() -> None:
-    """Set what must stand before pybamm, prefect and numpy are imported; what the user set stays."""
+    """Set what must stand before pybamm, prefect, numba and numpy are imported; what the user set stays."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if "NUMBA_CACHE_DIR" not in os.environ:
+        code = Path(__file__).resolve().parents[1]
+        user = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "numba"
+        folder = cache_folder([code / name for name in KERNEL_FOLDERS], user)
+        if folder is not None:
+            os.environ["NUMBA_CACHE_DIR"] = str(folder)
+
+
+def cache_folder(kernels: list[Path], user: Path) -> Path | None:
+    """Folder for compiled code where numba has none of its own, `None` where it has (or nothing can be written).
+
+    Numba writes beside the sources, else into the user's cache folder, and gives up where it can write neither (an
+    installation for all users, a service without a home). Then it is a folder of this user alone below the temporary
+    one: what lies there is run, so one that somebody else could have filled is not taken.
+    """
+    if all(_writable(folder / "__pycache__") for folder in kernels) or _writable(user):
+        return None
+    try:
+        folder = Path(tempfile.gettempdir()) / f"fadecast-numba-{os.getuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        state = folder.lstat()
+        own = state.st_uid == os.getuid() and state.st_mode & 0o777 == 0o700 and not folder.is_symlink()
+        return folder if own else Path(tempfile.mkdtemp(prefix="fadecast-numba-"))
+    except OSError:
+        return None
+
+
+def _writable(folder: Path) -> bool:
+    """Whether files can be made in a folder, which is made when it is missing (if only its parents allow it)."""
+    while not os.path.lexists(folder) and folder.parent != folder:
+        folder = folder.parent
+    return os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)  # noqa: PTH112  never raises
 
 
 class Settings(BaseSettings):
