@@ -19,7 +19,7 @@ from pipelines.settings import Settings, prepare_environment
 
 prepare_environment()
 
-from pipelines.errors import UserError  # noqa: E402  the environment has to stand before any library is imported
+from pipelines.errors import UserError, in_one_sentence  # noqa: E402  the environment has to stand before any library is imported
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -367,28 +367,20 @@ def export(
 
 def main() -> None:
     """Entry point: every error a user can mend is one sentence and an exit code."""
-    from models.parameters import ParameterError
-    from warehouse.store import WarehouseError
-
     try:
         app(standalone_mode=True)
-    except UserError as e:
-        _say(f"fadecast: {e}")
-        sys.exit(e.exit_code)
-    except (ParameterError, WarehouseError) as e:
-        _say(f"fadecast: {e}")
-        sys.exit(2)
-    except RuntimeError as e:
-        if "no locator available" not in str(e):  # numba's way to say so
-            raise
-        _say("fadecast: compiled code can be kept nowhere; set NUMBA_CACHE_DIR to a folder that you can write.")
-        sys.exit(2)
     except KeyboardInterrupt:
         _say("fadecast: stopped; the next night goes on from what was written.")
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except Exception as e:
+        said = in_one_sentence(e)
+        if said is None:
+            raise
+        _say(f"fadecast: {said[0]}")
+        sys.exit(said[1])
 
 
 if __name__ == "__main__":

@@ -9,3 +9,20 @@ class UserError(Exception):
     def __init__(self, message: str, exit_code: int = 2) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def in_one_sentence(error: Exception) -> tuple[str, int] | None:
+    """What a user can mend, as a sentence and an exit code; `None` for a defect of Fadecast."""
+    from models.parameters import ParameterError
+    from warehouse.disk import reason_of
+    from warehouse.store import WarehouseError
+
+    if isinstance(error, UserError):
+        return str(error), error.exit_code
+    if isinstance(error, ParameterError | WarehouseError):
+        return str(error), 2
+    if isinstance(error, OSError) and (why := reason_of(error)) is not None:
+        return f"{error.filename or 'A file'} cannot be written or read ({why}); mend that and run it again.", 2
+    if isinstance(error, RuntimeError) and "no locator available" in str(error):  # numba's words
+        return "Compiled code can be kept nowhere; set NUMBA_CACHE_DIR to a folder that you can write.", 2
+    return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from pipelines.settings import Settings
 from pipelines.steps import chargers, check, conform, decide, history, learn, publish
 from pipelines.steps.forget import finish_forgetting
 from pipelines.steps.versions import code_version, inputs_version
+from warehouse.disk import writing
 from warehouse.packs import compact
 from warehouse.store import DATABASE, Warehouse, open_warehouse
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from pipelines.steps.learn import Learned
 
 Say = Callable[[str], None]
+# What Prefect's own server writes in its first night, several times over.
+_SERVER_BYTES = 64 << 20
 
 
 @dataclass
@@ -151,6 +155,7 @@ def opened_night(settings: Settings, as_of: date | None, say: Say) -> Iterator[N
     if not (settings.home / DATABASE).exists():
         raise _no_logs(settings)  # and make no home
     with ExitStack() as stack:
+        stack.enter_context(writing(settings.home))
         note = stack.enter_context(night_lock(settings.home))
         finish_forgetting(settings)
         wh = stack.enter_context(open_warehouse(settings.home))
@@ -291,6 +296,12 @@ def run_prefect(settings: Settings, as_of: date | None = None, say: Say = lambda
     """One night as a Prefect flow run, on the server of ``PREFECT_API_URL`` or a temporary one of its own."""
     if not (settings.home / DATABASE).exists():
         raise _no_logs(settings)  # before a server is started in that folder
+    free = shutil.disk_usage(settings.home).free
+    if free < _SERVER_BYTES and not {"PREFECT_HOME", "PREFECT_API_URL"} & set(os.environ):
+        raise UserError(
+            f"Prefect's server keeps its files in {settings.home}, which has {free >> 20} MB free and should have"
+            f" {_SERVER_BYTES >> 20}: make room, or run `fadecast nightly --no-prefect`."
+        )
     # A temporary server keeps its files in this home, not in the user's.
     os.environ.setdefault("PREFECT_HOME", str((settings.home / "prefect").resolve()))
     flow_fn = build_flow()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +16,7 @@ from pipelines.errors import UserError
 from pipelines.nightly import run_plain, run_prefect
 from pipelines.settings import Settings
 from pipelines.steps import intake
-from warehouse.store import WarehouseError
+from warehouse.store import WarehouseError, open_warehouse
 
 FORMATS = Path(__file__).resolve().parent.parent / "warehouse" / "formats"
 FADECAST = str(Path(sys.executable).parent / "fadecast")
@@ -85,6 +87,38 @@ def test_a_missing_file_is_refused_and_named(tmp_path: Path) -> None:
         assert json.loads(done.stdout)["files"][0]["status"] == "refused"
     assert "nothing.csv" in done.stdout + done.stderr
     assert not (tmp_path / "h").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_below_the_answer_is_one_sentence(tmp_path: Path) -> None:
+    """For true: every write to /dev/full ends with ENOSPC."""
+    with open_warehouse(tmp_path / "h"):
+        pass
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [FADECAST, "--home", str(tmp_path / "h"), "digest"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("fadecast: A file cannot be written or read (No space left on device)")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_night_on_a_home_without_room_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(home=tmp_path / "h")
+    with open_warehouse(settings.home):
+        pass
+    (settings.home / "night.lock").symlink_to("/dev/null/lock")
+    with pytest.raises(WarehouseError, match=r"home .*h cannot be written \(Not a directory\)"):
+        run_plain(settings)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=3 << 20))
+    for name in ("PREFECT_HOME", "PREFECT_API_URL"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(UserError, match=r"has 3 MB free and should have 64.*--no-prefect"):
+        run_prefect(settings)
 
 
 def test_what_finds_nothing_makes_no_home(tmp_path: Path) -> None:

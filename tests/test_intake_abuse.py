@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -87,6 +88,19 @@ def test_disks_that_are_full_at_any_stage_are_one_sentence_and_the_next_run_is_w
     body = _kill_ingest("--full", "3", "--seed", "2")
     assert body["refused"] >= 1
     assert body["differ"] == 0
+
+
+@pytest.mark.slow
+def test_a_file_system_that_is_full_in_an_ingest_or_a_night_is_one_sentence_and_the_next_run_is_whole() -> None:
+    """ENOSPC for true, on a small tmpfs; two of the trials of ``benchmarks/full_disk.py``."""
+    unshare = shutil.which("unshare")
+    if unshare is None or subprocess.run([unshare, "-rm", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs a mount namespace of its own (unshare -rm)")
+    command = [sys.executable, BENCHMARKS / "full_disk.py", "--trials", "2", "--seed", "4"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    body = json.loads(done.stdout.splitlines()[-1])
+    assert sum(n for name, n in body["failed"].items() if name != "nothing") >= 1 and body["differ"] == 0
 
 
 @pytest.mark.parametrize("when", ["the ledger is written", "the commit"])

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import duckdb
+import polars as pl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,7 @@ def writing(home: Path) -> Iterator[None]:
 
     try:
         yield
-    except (OSError, duckdb.Error) as error:
+    except (OSError, duckdb.Error, pl.exceptions.PolarsError) as error:
         reason = reason_of(error)
         if reason is None:
             raise
