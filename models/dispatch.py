@@ -15,34 +15,27 @@ charges nothing; the house takes energy only up to its own load (vehicle-to-home
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from models.dispatch_blocks import full_step_kwh, prepare
-from models.dispatch_duty import at_meter, duty_of, energy_of_soc, soc_of_energy, window_energy
-from models.dispatch_kernel import (
-    ARBITRAGE,
-    IMMEDIATE,
-    NONE,
-    OUTAGE,
-    PEAK,
-    SMART,
-    SOLAR,
-    Knobs,
-    run_policy,
-    run_recorded,
-)
+from models.dispatch_blocks import full_step_kwh, prepare, recorded_top_kwh, twin_of
+from models.dispatch_duty import displayed_soc, duty_of, energy_of_soc, soc_of_energy
+from models.dispatch_kernel import run_policy
+from models.dispatch_moves import ARBITRAGE, IMMEDIATE, NONE, OUTAGE, PEAK, SMART, SOLAR, Knobs
+from models.dispatch_recorded import run_recorded
 from models.domain import (
     DAYS_PER_YEAR,
     REPRESENTATIVE_WEEKS,
+    BoolArray,
     Charger,
     FloatArray,
+    IntArray,
     Pack,
     Policy,
     RepresentativeYear,
     Tariff,
 )
-from models.representative import no_export_twin
 
 __all__ = ["Dispatched", "changed_days_frac", "dispatch", "duty_of", "energy_of_soc", "soc_of_energy"]
 
@@ -50,7 +43,6 @@ EXPORT_CODES = {"none": NONE, "outage": OUTAGE, "peak": PEAK, "solar": SOLAR, "a
 CHARGING_CODES = {"immediate": IMMEDIATE, "smart": SMART}
 YEAR_SCALE = DAYS_PER_YEAR / (REPRESENTATIVE_WEEKS * 7)
 WARM_UP_DAYS = 14
-USUAL_TOP = 0.98  # the car is below what its driver fills up to for this share of the time
 CHANGED_KWH = 0.01
 
 
@@ -70,9 +62,12 @@ class Dispatched:
         Displayed state of charge and usable energy at the step boundaries, shape (n + 1,). [1], [kWh]
     drive_kwh, away_charge_kwh, charge_kwh, export_kwh
         Served driving (net of recuperation), charge elsewhere, charge and export at home, shape (n,):
-        ``energy[t+1] = energy[t] - drive + away + charge - export``. [kWh]
-    meter_in_kwh, meter_out_kwh
-        ``charge / efficiency + standby`` bought and ``export * efficiency - standby`` delivered, shape (n,). [kWh]
+        ``energy[t+1] = energy[t] - drive + away + charge - export``. The first two are the year's own arrays where
+        all was served. [kWh]
+    busy
+        Whether anything flows in a step, shape (n,).
+    charger
+        Whose losses lie between battery and meter.
     outage_hours, outage_bridged_hours
         Of the 52 weeks; an hour in which the car carries half the load counts half. [h]
     unserved_drive_kwh
@@ -90,12 +85,27 @@ class Dispatched:
     away_charge_kwh: FloatArray
     charge_kwh: FloatArray
     export_kwh: FloatArray
-    meter_in_kwh: FloatArray
-    meter_out_kwh: FloatArray
+    busy: BoolArray
+    charger: Charger
     outage_hours: float
     outage_bridged_hours: float
     unserved_drive_kwh: float
     clipped_kwh: float
+
+    @cached_property
+    def meter_in_kwh(self) -> FloatArray:
+        """Bought: ``charge / efficiency + standby``, shape (n,). [kWh]"""
+        bought = self.charge_kwh / self.charger.charge_efficiency_frac + self.charger.standby_kw * self._hours
+        return np.where(self.charge_kwh > 0, bought, 0.0)
+
+    @cached_property
+    def meter_out_kwh(self) -> FloatArray:
+        """Delivered: ``export * efficiency - standby``, shape (n,). [kWh]"""
+        return _delivered_kwh(self.export_kwh, self.charger, self._hours)
+
+    @property
+    def _hours(self) -> float:
+        return self.step_minutes / 60
 
     @property
     def export_kwh_per_year(self) -> float:
@@ -166,7 +176,7 @@ def dispatch(
         raise ValueError(f"Tariff {tariff.tariff_id} is in {tariff.currency}, the year's prices in {year.currency}.")
     if policy.charging == "as_driven":
         if policy.export == "none":
-            year = no_export_twin(year)
+            year = twin_of(year)
         return _recorded(year, policy, charger, pack, capacity_frac)
     if policy.charging not in CHARGING_CODES or policy.export not in EXPORT_CODES:
         raise ValueError(f"Policy {policy.policy_id}: no rule '{policy.charging}' or '{policy.export}'.")
@@ -193,85 +203,90 @@ def dispatch(
     )
     n = year.steps
     spd = 24 * 60 // year.step_minutes
-    energy = np.zeros(n + 1)
-    drive, away, charge, export, spill = *(np.zeros(n) for _ in range(4)), np.zeros(4)
+    made = _Made(n)
 
     def run(first: int, start_kwh: float) -> float:
-        spill[:] = 0
-        return run_policy(
+        made.spill[:] = 0
+        last_kwh, made.cuts, made.even = run_policy(
             first, prepared.blocks, prepared.holds, prepared.need_kwh, prepared.sun_after_kwh, prepared.grid_after_kwh,
-            prepared.cheap, prepared.dear, year.plugged, year.drive_kwh, year.away_charge_kwh, year.outage,
-            prepared.resid_kw, prepared.sun_kwh, prepared.full_kwh, year.import_money_per_kwh, year.peak, start_kwh,
-            knobs, CHARGING_CODES[policy.charging], EXPORT_CODES[policy.export], spd, energy,
-            drive, away, charge, export, spill,
+            prepared.cheap, prepared.dear, year.drive_kwh, year.away_charge_kwh, year.outage, prepared.resid_kw,
+            prepared.sun_kwh, prepared.full_kwh, year.import_money_per_kwh, year.peak, start_kwh, knobs,
+            CHARGING_CODES[policy.charging], EXPORT_CODES[policy.export], spd, made.energy, made.charge, made.export,
+            made.cut_step, made.cut_kwh, made.spill,
         )  # fmt: skip
+        return last_kwh
 
     run(0, run(max(n - WARM_UP_DAYS * spd - spd // 2, 0), knobs.ceiling))
-    return _result(year, policy, charger, pack, capacity_frac, energy, drive, away, charge, export, spill)
+    return made.result(year, policy, charger, pack, capacity_frac)
 
 
 def _recorded(
     year: RepresentativeYear, policy: Policy, charger: Charger, pack: Pack, capacity_frac: float
 ) -> Dispatched:
-    n = year.steps
     usable = pack.usable_kwh * capacity_frac
-    net = year.away_charge_kwh - year.drive_kwh + year.recorded_charge_kwh - year.recorded_export_kwh
     start = float(energy_of_soc(pack, year.recorded_start_soc_frac)) * pack.usable_kwh
-    rank = int(USUAL_TOP * (n - 1))
-    highest = start + float(np.partition(np.cumsum(net), rank)[rank])
+    highest = start + recorded_top_kwh(year)
     top = min(max(highest / pack.usable_kwh, 0.0), 1.0) * usable
-    energy = np.zeros(n + 1)
-    drive, away, charge, export, spill = *(np.zeros(n) for _ in range(4)), np.zeros(4)
-    run_recorded(
+    made = _Made(year.steps)
+    made.cuts, made.even = run_recorded(
         year.drive_kwh, year.away_charge_kwh, year.recorded_charge_kwh, year.recorded_export_kwh,
-        full_step_kwh(charger, year.step_minutes / 60), usable,
-        min(max(top - (highest - start), 0.0), usable), energy, drive, away, charge, export, spill,
+        full_step_kwh(charger, year.step_minutes / 60), usable, min(max(top - (highest - start), 0.0), usable),
+        made.energy, made.charge, made.export, made.cut_step, made.cut_kwh, made.spill,
     )  # fmt: skip
-    return _result(year, policy, charger, pack, capacity_frac, energy, drive, away, charge, export, spill)
+    return made.result(year, policy, charger, pack, capacity_frac)
 
 
-def _result(
-    year: RepresentativeYear,
-    policy: Policy,
-    charger: Charger,
-    pack: Pack,
-    capacity_frac: float,
-    energy: FloatArray,
-    drive: FloatArray,
-    away: FloatArray,
-    charge: FloatArray,
-    export: FloatArray,
-    spill: FloatArray,
-) -> Dispatched:
-    dt = year.step_minutes / 60
-    standby_kwh = charger.standby_kw * dt
-    soc, share = window_energy(pack)
-    soc_frac, meter_in, meter_out = np.empty(energy.size), np.empty(charge.size), np.empty(charge.size)
-    at_meter(
-        energy, pack.usable_kwh * capacity_frac, share, soc, charge, export, charger.charge_efficiency_frac,
-        charger.export_efficiency_frac, standby_kwh, soc_frac, meter_in, meter_out,
-    )  # fmt: skip
-    dark = np.flatnonzero(year.outage)
-    load_kwh = year.load_kw[dark] * dt
-    served = np.minimum(meter_out[dark], load_kwh)
-    shares = np.divide(served, load_kwh, out=np.zeros_like(served), where=load_kwh > 0)
-    return Dispatched(
-        policy_id=policy.policy_id,
-        capacity_frac=capacity_frac,
-        step_minutes=year.step_minutes,
-        soc_frac=soc_frac,
-        energy_kwh=energy,
-        drive_kwh=drive,
-        away_charge_kwh=away,
-        charge_kwh=charge,
-        export_kwh=export,
-        meter_in_kwh=meter_in,
-        meter_out_kwh=meter_out,
-        outage_hours=float(dark.size) * dt,
-        outage_bridged_hours=float(shares.sum()) * dt,
-        unserved_drive_kwh=float(spill[0]),
-        clipped_kwh=float(spill[1] + spill[2] + spill[3]),
-    )
+class _Made:
+    """What the kernels fill: energy, charge, export, and the steps whose driving or charge elsewhere was cut."""
+
+    def __init__(self, steps: int) -> None:
+        self.energy, self.charge, self.export = np.empty(steps + 1), np.empty(steps), np.empty(steps)
+        self.cut_step: IntArray = np.empty(steps, np.int64)
+        self.cut_kwh, self.spill, self.cuts, self.even = np.empty((steps, 2)), np.zeros(4), 0, 0
+
+    def result(
+        self, year: RepresentativeYear, policy: Policy, charger: Charger, pack: Pack, capacity_frac: float
+    ) -> Dispatched:
+        """Dispatched year: displayed charge, outages bridged."""
+        hours = year.step_minutes / 60
+        dark = np.flatnonzero(year.outage)
+        load_kwh = year.load_kw[dark] * hours
+        served = np.minimum(_delivered_kwh(self.export[dark], charger, hours), load_kwh)
+        shares = np.divide(served, load_kwh, out=np.zeros_like(served), where=load_kwh > 0)
+        soc, busy = displayed_soc(pack, self.energy, pack.usable_kwh * capacity_frac)
+        drive, away = self._served(year.drive_kwh, 0), self._served(year.away_charge_kwh, 1)
+        if self.even:  # what flows may cancel out
+            busy |= (drive != 0.0) | (away != 0.0) | (self.charge != 0.0) | (self.export != 0.0)
+        return Dispatched(
+            policy_id=policy.policy_id,
+            capacity_frac=capacity_frac,
+            step_minutes=year.step_minutes,
+            soc_frac=soc,
+            energy_kwh=self.energy,
+            drive_kwh=drive,
+            away_charge_kwh=away,
+            charge_kwh=self.charge,
+            export_kwh=self.export,
+            busy=busy,
+            charger=charger,
+            outage_hours=float(dark.size) * hours,
+            outage_bridged_hours=float(shares.sum()) * hours,
+            unserved_drive_kwh=float(self.spill[0]),
+            clipped_kwh=float(self.spill[1] + self.spill[2] + self.spill[3]),
+        )
+
+    def _served(self, asked: FloatArray, column: int) -> FloatArray:
+        at, served = self.cut_step[: self.cuts], self.cut_kwh[: self.cuts, column]
+        if np.array_equal(asked[at], served):
+            return asked
+        out = asked.copy()
+        out[at] = served
+        return out
+
+
+def _delivered_kwh(export_kwh: FloatArray, charger: Charger, hours: float) -> FloatArray:
+    delivered = np.maximum(export_kwh * charger.export_efficiency_frac - charger.standby_kw * hours, 0.0)
+    return np.where(export_kwh > 0, delivered, 0.0)
 
 
 def _least(a: float, b: float | None) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -10,6 +9,9 @@ import numpy as np
 from numba import njit
 
 from models.domain import BoolArray, Charger, FloatArray, IntArray, RepresentativeYear
+from models.representative import no_export_twin
+
+USUAL_TOP = 0.98  # the car is below what its driver fills up to for this share of the time
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +49,8 @@ class Blocks:
 
 
 _PREPARED: WeakKeyDictionary[RepresentativeYear, dict[Charger, Blocks]] = WeakKeyDictionary()
+_TOPS: WeakKeyDictionary[RepresentativeYear, float] = WeakKeyDictionary()
+_TWINS: WeakKeyDictionary[RepresentativeYear, RepresentativeYear] = WeakKeyDictionary()
 
 
 @njit(cache=True, nogil=True)
@@ -110,6 +114,37 @@ def cut_blocks(windows, steps_per_day, n):  # pragma: no cover
     return out[:k].copy()
 
 
+@njit(cache=True, nogil=True)
+def what_holds(blocks, drive_kwh, away_kwh, sun_kwh, outage, peak):  # pragma: no cover
+    """Whether each block has steps with driving or charge elsewhere, surplus sun, an outage, the peak, shape (b, 4)."""
+    out = np.zeros((blocks.shape[0], 4), np.bool_)
+    for b in range(blocks.shape[0]):
+        for t in range(blocks[b, 0], blocks[b, 1]):
+            out[b, 0] |= (drive_kwh[t] != 0.0) | (away_kwh[t] != 0.0)
+            out[b, 1] |= sun_kwh[t] > 0.0
+            out[b, 2] |= outage[t]
+            out[b, 3] |= peak[t]
+    return out
+
+
+@njit(cache=True, nogil=True)
+def sort_steps(blocks, price):  # pragma: no cover
+    """Steps of each block, cheapest first (the latest of equals) and dearest first (the earliest of equals)."""
+    dear = np.arange(price.shape[0])
+    cheap = np.arange(price.shape[0])
+    for b in range(blocks.shape[0]):
+        begin, end = blocks[b, 0], blocks[b, 1]
+        for t in range(begin + 1, end):  # by insertion: prices come in few runs
+            k = t
+            while k > begin and price[dear[k - 1]] < price[t]:
+                dear[k] = dear[k - 1]
+                k -= 1
+            dear[k] = t
+        for k in range(end - begin):
+            cheap[begin + k] = dear[end - 1 - k]
+    return cheap, dear
+
+
 def full_step_kwh(charger: Charger, dt: float) -> float:
     """What a step at full power brings into the battery, standby taken off. [kWh]"""
     return max(charger.charge_kw - charger.standby_kw, 0.0) * charger.charge_efficiency_frac * dt
@@ -130,21 +165,15 @@ def prepare(year: RepresentativeYear, charger: Charger) -> Blocks:
         windows = find_windows(year.plugged)
         blocks = cut_blocks(windows, spd, n)
         sun_after, grid_after = (_after(kwh, windows, blocks) for kwh in (sun, full))
-        block = np.zeros(n, np.int64)
-        block[blocks[:, 0]] = 1
-        block[blocks[blocks[:, 1] < n, 1]] = 1
-        block = np.cumsum(block)
-        t = np.arange(n)
+        cheap, dear = sort_steps(blocks, year.import_money_per_kwh)
         known[charger] = Blocks(
             blocks=blocks,
-            holds=_holds(
-                ((year.drive_kwh != 0.0) | (year.away_charge_kwh != 0.0), sun > 0.0, year.outage, year.peak), blocks
-            ),
+            holds=what_holds(blocks, year.drive_kwh, year.away_charge_kwh, sun, year.outage, year.peak),
             need_kwh=trip_needs(windows, year.drive_kwh - year.away_charge_kwh, full, n),
             sun_after_kwh=sun_after,
             grid_after_kwh=grid_after,
-            cheap=np.lexsort((-t, year.import_money_per_kwh, block)),
-            dear=np.lexsort((t, -year.import_money_per_kwh, block)),
+            cheap=cheap,
+            dear=dear,
             resid_kw=resid,
             sun_kwh=sun,
             full_kwh=full,
@@ -152,11 +181,24 @@ def prepare(year: RepresentativeYear, charger: Charger) -> Blocks:
     return known[charger]
 
 
-def _holds(marks: Sequence[BoolArray], blocks: IntArray) -> BoolArray:
-    sums = np.concatenate([np.zeros((1, len(marks)), np.int64), np.cumsum(np.stack(marks, axis=1), axis=0)])
-    return sums[blocks[:, 1]] > sums[blocks[:, 0]]
-
-
 def _after(kwh: FloatArray, windows: IntArray, blocks: IntArray) -> FloatArray:
     sums = np.concatenate([[0.0], np.cumsum(kwh)])
     return sums[windows[blocks[:, 2], 1]] - sums[blocks[:, 1]]
+
+
+def recorded_top_kwh(year: RepresentativeYear) -> float:
+    """What the driver fills up to over the energy at the year's beginning, kept as long as the year lives. [kWh]"""
+    top = _TOPS.get(year)
+    if top is None:
+        net = year.away_charge_kwh - year.drive_kwh + year.recorded_charge_kwh - year.recorded_export_kwh
+        rank = int(USUAL_TOP * (year.steps - 1))
+        top = _TOPS[year] = float(np.partition(np.cumsum(net), rank)[rank])
+    return top
+
+
+def twin_of(year: RepresentativeYear) -> RepresentativeYear:
+    """`no_export_twin` of a year, kept as long as the year lives: it is dispatched at several capacities."""
+    twin = _TWINS.get(year)
+    if twin is None:
+        twin = _TWINS[year] = no_export_twin(year)
+    return twin

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numba import njit
 
-from models.domain import Duty, FloatArray, Pack, RepresentativeYear, Use
+from models.domain import BoolArray, Duty, FloatArray, IntArray, Pack, RepresentativeYear, Use
 from models.packs import energy_curve
-from models.thermal import cell_temperature
+from models.thermal import lump_rates, lump_step
 
 if TYPE_CHECKING:
     from models.dispatch import Dispatched
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 DRIVE_KW = 7.4
 """Least mean power of a drive at the battery: 46.5 km/h (WLTC class 3b, UN GTR 15) at 160 Wh/km; steps of 15 minutes
 hold less where a drive fills them in part. [kW]"""
+PLACES = 1024  # about as many as a curve has points: a step or two from the interval looked for
 DUTY_START = np.datetime64("2001-01-01T00:00:00", "us")  # a Monday: step 0 of a representative year, local time
+_AIR: WeakKeyDictionary[RepresentativeYear, dict[int, tuple[FloatArray, float]]] = WeakKeyDictionary()
 
 
 @lru_cache(maxsize=64)
@@ -42,9 +45,30 @@ def soc_of_energy(pack: Pack, share_frac: FloatArray) -> FloatArray:
     return np.interp(share_frac, share, soc)
 
 
-def window_energy(pack: Pack) -> tuple[FloatArray, FloatArray]:
-    """Displayed state of charge and share of the usable energy below it, both increasing from 0 to 1, shape (n,)."""
-    return _window_energy(pack)
+@lru_cache(maxsize=64)
+def _slopes(pack: Pack) -> FloatArray:
+    return np.asarray(np.diff(pack.ocv.ocv_v) / np.diff(pack.ocv.cell_soc_frac), dtype=float)
+
+
+@lru_cache(maxsize=64)
+def _soc_curve(pack: Pack) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
+    """Shares of the usable energy, displayed SOC, its slope, and the interval at each of `PLACES` equal steps."""
+    soc, share = _window_energy(pack)
+    places = np.searchsorted(share, np.linspace(0.0, 1.0, PLACES + 1), side="right") - 1
+    return share, soc, np.diff(soc) / np.diff(share), np.clip(places, 0, share.size - 2)
+
+
+def displayed_soc(pack: Pack, energy_kwh: FloatArray, usable_kwh: float) -> tuple[FloatArray, BoolArray]:
+    """Displayed state of charge along a year's energy (`soc_of_energy` of its shares), and where the energy changes.
+
+    Returns
+    -------
+    tuple of ndarray
+        Shape (n + 1,) [1], and whether a step changes the energy, shape (n,).
+    """
+    soc, changes = np.empty(energy_kwh.size), np.empty(energy_kwh.size - 1, dtype=np.bool_)
+    _displayed(energy_kwh, usable_kwh, *_soc_curve(pack), soc, changes)
+    return soc, changes
 
 
 def duty_of(dispatched: Dispatched, year: RepresentativeYear, pack: Pack, step_minutes: int = 60) -> Duty:
@@ -76,25 +100,24 @@ def duty_of(dispatched: Dispatched, year: RepresentativeYear, pack: Pack, step_m
     per = step_minutes // fine
     capacity_ah = pack.capacity_ah * dispatched.capacity_frac
     steps = dispatched.drive_kwh.size // per
-    cell_soc, amps, square, flow_a = np.empty(steps + 1), np.zeros((steps, len(Use))), np.empty(steps), np.empty(steps)
-    ambient_c = np.empty(steps)
+    air_c, start_c = _air(year, step_minutes)
+    decay, share = lump_rates(pack, step_minutes)
+    cell_soc, amps, flow_a, temp_c = np.empty(steps + 1), np.empty((steps, len(Use))), np.empty(steps), np.empty(steps)
     _currents(
         dispatched.energy_kwh, dispatched.soc_frac, pack.window_low_frac, pack.window_high_frac - pack.window_low_frac,
-        pack.ocv.cell_soc_frac, pack.ocv.ocv_v, float(pack.n_series), dispatched.drive_kwh, dispatched.charge_kwh,
-        dispatched.away_charge_kwh, dispatched.export_kwh, year.ambient_c, capacity_ah, fine / 60, per, cell_soc, amps,
-        square, flow_a, ambient_c,
+        pack.ocv.cell_soc_frac, pack.ocv.ocv_v, _slopes(pack), float(pack.n_series), dispatched.busy,
+        dispatched.drive_kwh, dispatched.charge_kwh, dispatched.away_charge_kwh, dispatched.export_kwh, capacity_ah,
+        60 / fine, per, air_c, start_c, pack.resistance_ohm, pack.cooling_w_per_k, decay, share, cell_soc, amps, flow_a,
+        temp_c,
     )  # fmt: skip
-    day = 24 * 60 // step_minutes
     return Duty(
         start_utc=DUTY_START - np.timedelta64(round(year.utc_offset_hours * 60), "m"),
         step_minutes=step_minutes,
         cell_soc_frac=cell_soc,
-        temp_c=cell_temperature(
-            ambient_c, square * pack.resistance_ohm, pack, step_minutes, float(ambient_c[:day].mean())
-        ),
+        temp_c=temp_c,
         current_a=amps,
         capacity_ah=capacity_ah,
-        filled=np.full(ambient_c.size, 2, np.uint8),
+        filled=np.full(steps, 2, np.uint8),
         flow_a=flow_a,
     )
 
@@ -111,62 +134,76 @@ def _place(x, xs, near):  # pragma: no cover
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _currents(
-    energy, soc, low, wide, curve_soc, curve_v, series, drive, charge, away, export, air_c, capacity_ah, hours, per,
-    cell_soc, amps, square, flow_a, ambient_c,
+    energy, soc, low, wide, curve_soc, curve_v, slopes, series, busy, drive, charge, away, export, capacity_ah, rate,
+    per, air_c, temp, resistance, cooling, decay, share, cell_soc, amps, flow_a, temp_c,
 ):  # fmt: skip  # pragma: no cover
-    """Fine steps to those of a duty; fills the last row of arguments. Steps without any current cost nothing."""
+    """Fine steps to those of a duty; fills the last four arguments. Steps without any current cost next to nothing.
+
+    The voltage is looked up where it counts only: where energy hardly changes, and while driving.
+    """
     last, at = curve_soc.shape[0] - 1, 0
     for k in range(flow_a.shape[0]):
-        cell_soc[k] = low + soc[k * per] * wide
-        heat, flow, moved, air = 0.0, 0.0, 0.0, 0.0
-        for t in range(k * per, (k + 1) * per):
-            air += air_c[t]
-            if drive[t] == 0.0 and charge[t] == 0.0 and away[t] == 0.0 and export[t] == 0.0:
+        first = k * per
+        cell_soc[k] = low + soc[first] * wide
+        heat, flow, moved, driven, charged, exported = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        for t in range(first, first + per):
+            if not busy[t]:
                 continue
             start, end = low + soc[t] * wide, low + soc[t + 1] * wide
-            middle = min(max((end + start) / 2, curve_soc[0]), curve_soc[last])
-            at = _place(middle, curve_soc, at)
-            slope = (curve_v[at + 1] - curve_v[at]) / (curve_soc[at + 1] - curve_soc[at])
-            mid_v = series * (slope * (middle - curve_soc[at]) + curve_v[at])
             net = energy[t + 1] - energy[t]
-            per_kwh = 1000.0 / mid_v
-            if abs(net) > 1e-6:
-                per_kwh = (end - start) * capacity_ah / net
-            scale = per_kwh / hours
+            mid_v = 0.0
+            if drive[t] != 0.0 or abs(net) <= 1e-6:
+                middle = min(max((end + start) / 2, curve_soc[0]), curve_soc[last])
+                at = _place(middle, curve_soc, at)
+                mid_v = series * (slopes[at] * (middle - curve_soc[at]) + curve_v[at])
+            per_kwh = (end - start) * capacity_ah / net if abs(net) > 1e-6 else 1000.0 / mid_v
+            scale = per_kwh * rate
             d, c, x = -drive[t] * scale, (charge[t] + away[t]) * scale, -export[t] * scale
-            amps[k, 0] += d / per
-            amps[k, 1] += c / per
-            amps[k, 2] += x / per
+            driven += d
+            charged += c
+            exported += x
             total = d + c + x
-            heat += total * total / per
-            flow += abs(d) * max(abs(d), 1000.0 * DRIVE_KW / mid_v) + c * c + x * x
+            heat += total * total
+            pulled = abs(d) * max(abs(d), 1000.0 * DRIVE_KW / mid_v) if d != 0.0 else 0.0
+            flow += pulled + c * c + x * x
             moved += abs(d) + abs(c) + abs(x)
-        square[k], ambient_c[k] = heat, air / per
+        amps[k, 0], amps[k, 1], amps[k, 2], amps[k, 3] = driven / per, charged / per, exported / per, 0.0
         flow_a[k] = flow / moved if moved > 0.0 else flow
+        temp_c[k], temp = lump_step(temp, air_c[k], heat / per * resistance, cooling, decay, share)
     cell_soc[flow_a.shape[0]] = low + soc[flow_a.shape[0] * per] * wide
 
 
+def _air(year: RepresentativeYear, step_minutes: int) -> tuple[FloatArray, float]:
+    """Air temperature in steps of this length and its mean on the first day, kept as long as the year lives. [°C]"""
+    known = _AIR.setdefault(year, {})
+    if step_minutes not in known:
+        per = step_minutes // year.step_minutes
+        fine = year.ambient_c[: year.steps // per * per].reshape(-1, per)
+        air_c = np.zeros(fine.shape[0])
+        for column in fine.T:  # in order of time, as everything is summed
+            air_c += column
+        air_c /= per
+        known[step_minutes] = air_c, float(air_c[: 24 * 60 // step_minutes].mean())
+    return known[step_minutes]
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def at_meter(
-    energy, usable, shares, socs, charge, export, charge_efficiency, export_efficiency, standby_kwh, soc, meter_in,
-    meter_out,
-):  # fmt: skip  # pragma: no cover
-    """Displayed state of charge, and what the meter sees of charge and export; fills the last three arguments."""
-    last, at = shares.shape[0] - 1, 0
-    before = np.nan
+def _displayed(energy, usable, shares, socs, slopes, places, soc, changes):  # pragma: no cover
+    """Displayed state of charge and where it changes; a step that changes nothing costs nothing."""
+    last, cells = shares.shape[0] - 1, places.shape[0] - 1
+    before = now = np.nan
     for t in range(energy.shape[0]):
-        if t > 0 and energy[t] == before:
-            soc[t] = soc[t - 1]
-            continue
-        before = energy[t]
-        x = before / usable
-        if x <= shares[0]:
-            soc[t] = socs[0]
-        elif x >= shares[last]:
-            soc[t] = socs[last]
-        else:
-            at = _place(x, shares, at)
-            soc[t] = (socs[at + 1] - socs[at]) / (shares[at + 1] - shares[at]) * (x - shares[at]) + socs[at]
-    for t in range(charge.shape[0]):
-        meter_in[t] = charge[t] / charge_efficiency + standby_kwh if charge[t] > 0.0 else 0.0
-        meter_out[t] = max(export[t] * export_efficiency - standby_kwh, 0.0) if export[t] > 0.0 else 0.0
+        other = energy[t] != before
+        if t > 0:
+            changes[t - 1] = other
+        if other:
+            before = energy[t]
+            x = before / usable
+            if x <= shares[0]:
+                now = socs[0]
+            elif x >= shares[last]:
+                now = socs[last]
+            else:
+                at = _place(x, shares, places[int(x * cells)])
+                now = slopes[at] * (x - shares[at]) + socs[at]
+        soc[t] = now

@@ -6,6 +6,8 @@ step of any length is exact and cannot become unstable.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit
 
@@ -13,18 +15,36 @@ from models.domain import FloatArray, Pack
 
 
 @njit(cache=True, nogil=True)
-def _lump(ambient_c, heat_w, measured_c, cooling_w_per_k, tau_s, step_s, start_c, mean_c):  # pragma: no cover
-    decay = np.exp(-step_s / tau_s)
-    share = (1.0 - decay) * tau_s / step_s
+def lump_step(t_c, ambient_c, heat_w, cooling_w_per_k, decay, share):  # pragma: no cover
+    """Mean temperature of a step and that at its end; `decay` and `share` are those of `lump_rates`."""
+    goal = ambient_c + heat_w / cooling_w_per_k
+    return goal + (t_c - goal) * share, goal + (t_c - goal) * decay
+
+
+@njit(cache=True, nogil=True)
+def _lump(ambient_c, heat_w, measured_c, cooling_w_per_k, decay, share, start_c, mean_c):  # pragma: no cover
     t = start_c
     for k in range(ambient_c.shape[0]):
-        if not np.isnan(measured_c[k]):
+        if np.isnan(measured_c[k]):
+            mean_c[k], t = lump_step(t, ambient_c[k], heat_w[k], cooling_w_per_k, decay, share)
+        else:
             t = measured_c[k]
             mean_c[k] = t
-            continue
-        goal = ambient_c[k] + heat_w[k] / cooling_w_per_k
-        mean_c[k] = goal + (t - goal) * share
-        t = goal + (t - goal) * decay
+
+
+def lump_rates(pack: Pack, step_minutes: int) -> tuple[float, float]:
+    """How much of a distance to the goal is left after a step, and on average within it. [1]
+
+    Raises
+    ------
+    ValueError
+        The pack has no positive heat capacity or cooling.
+    """
+    if pack.cooling_w_per_k <= 0 or pack.heat_capacity_j_per_k <= 0:
+        raise ValueError(f"Pack {pack.vehicle_type} needs a positive heat capacity and cooling for its temperature.")
+    tau_s, step_s = pack.heat_capacity_j_per_k / pack.cooling_w_per_k, step_minutes * 60.0
+    decay = math.exp(-step_s / tau_s)
+    return decay, (1.0 - decay) * tau_s / step_s
 
 
 def fill_temperature(
@@ -63,16 +83,15 @@ def fill_temperature(
         raise ValueError(
             f"Temperatures and heat need one shape (n,), got {measured_c.shape}, {ambient_c.shape}, {heat_w.shape}."
         )
-    if pack.cooling_w_per_k <= 0 or pack.heat_capacity_j_per_k <= 0:
-        raise ValueError(f"Pack {pack.vehicle_type} needs a positive heat capacity and cooling for its temperature.")
+    decay, share = lump_rates(pack, step_minutes)
     mean_c = np.empty(ambient_c.shape[0])
     _lump(
         np.ascontiguousarray(ambient_c, dtype=np.float64),
         np.ascontiguousarray(heat_w, dtype=np.float64),
         np.ascontiguousarray(measured_c, dtype=np.float64),
         pack.cooling_w_per_k,
-        pack.heat_capacity_j_per_k / pack.cooling_w_per_k,
-        step_minutes * 60.0,
+        decay,
+        share,
         start_c,
         mean_c,
     )

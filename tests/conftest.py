@@ -49,6 +49,12 @@ def made_years() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def plain_dispatch() -> ModuleType:
+    """Dispatch and duty told plainly and slowly (``tests/plain_dispatch.py``)."""
+    return _beside("plain_dispatch")
+
+
+@pytest.fixture(scope="session")
 def decide_rows() -> ModuleType:
     """A made-up vehicle with all that its decisions depend on (``tests/decide_rows.py``)."""
     return _beside("decide_rows")
