@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from models.cars import drop_other_cars
 from models.clock import mend_clock
 from models.counters import drop_soh_jumps, drop_stuck_registers, mend_registers
 from models.domain import BoolArray, FloatArray, IntArray, Pack, Use
@@ -176,8 +177,8 @@ def mend_odometer(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]
 
 
 def clean(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list[Finding]]:
-    """All rules in order: several chargers, two loggers, duplicates, impossible values, clocks, spikes, stuck values,
-    signs, counters.
+    """All rules in order: several chargers, other cars, two loggers, duplicates, impossible values, clocks, spikes,
+    stuck values, signs, counters.
 
     Returns
     -------
@@ -189,6 +190,7 @@ def clean(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list[Find
     found: list[Finding] = []
     for step in (
         lambda s: join_meters(s, pack, rule),
+        lambda s: drop_other_cars(s, pack, rule),
         lambda s: merge_loggers(s, rule),
         drop_duplicates,
         lambda s: drop_impossible(s, pack, rule),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from models.balance import infer_sessions
+from models.cars import SEVERAL_CARS, several_cars
 from models.defects import clean, count_gaps
 from models.domain import BoolArray, FloatArray, IntArray, Pack
 from models.duty import Steps, grid, steps_of_samples, steps_of_sessions
@@ -71,6 +72,7 @@ def prepare(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, Runs, l
 def _prepare(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, Runs, list[Finding], BoolArray]:
     """As `prepare`, and which samples have their current from the charger's meter, shape (n,)."""
     samples, found = clean(samples, pack, rule)
+    found = [*found, *several_cars(samples, pack, rule)]
     samples, from_meter, more = current_of_meter(samples, pack, rule)
     state, typed = typed_states(samples, pack.capacity_ah, rule)
     runs = cut(samples, state, pack.capacity_ah, rule)
@@ -174,7 +176,9 @@ def _from_samples(
     integral = integrate(samples, runs, first_us, n, step_minutes)
     error = check_sums(integral, samples, runs)
     inferred = not np.isfinite(samples.soc_frac).any()
-    readings, ohms = _readings(samples, runs, integral, from_meter, pack, curve, rule)
+    mixed = any(f.rule == SEVERAL_CARS for f in found)
+    # Of several cars nothing is a reading of this one's battery.
+    readings, ohms = ([], []) if mixed else _readings(samples, runs, integral, from_meter, pack, curve, rule)
     if inferred:
         samples = replace(samples, soc_frac=counted_soc(samples, runs, pack, rule))
         found = [*found, Finding("soc_inferred", samples.size, stamp(int(time[0])))]
@@ -188,6 +192,8 @@ def _from_samples(
     sessions = _with_unmatched(sessions, unmatched, samples, pack, rule)
     if inferred:
         sessions = [replace(s, soc_inferred=True, flags=(*s.flags, "soc_inferred")) for s in sessions]
+    if mixed:
+        sessions = [replace(s, flags=(*s.flags, SEVERAL_CARS)) for s in sessions]
     capacity = present_capacity_ah(readings, pack)
     steps = steps_of_samples(samples, integral, first_us, step_minutes, pack, capacity, air(first_us, n), rule)
     km = np.isfinite(samples.odometer_km)
