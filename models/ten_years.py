@@ -20,8 +20,12 @@ from models.laws.sei_steps import Steps, balanced_current, segments_of, steps_of
 
 ANCHOR = 28
 """Days between two anchors; a year of 364 days has 13. [d]"""
-LEVELS = (1.0, 0.9, 0.8, 0.7, 0.6)
-"""Present capacities at which the daily exposures are stored; a start at 20 % lithium loss ends near 0.63. [1]"""
+LEVELS = tuple(round(1.0 - 0.025 * i, 3) for i in range(17))
+"""Present capacities at which the daily exposures are stored; a start at 20 % lithium loss ends near 0.63. [1]
+
+Close together: this duty keeps its swings of SOC, so that throughput goes with the capacity; between two levels a
+projection takes it for linear in one over the capacity, as a driver's energy is.
+"""
 
 
 @dataclass(frozen=True, eq=False)

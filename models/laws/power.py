@@ -21,7 +21,7 @@ from models.laws.base import Projection, RangeCheck
 from models.laws.power_rates import CalendarRate, CyclingRate, calendar_rate, cycling_rate
 from models.parameters import Entry, entry
 
-_VERSION = 4
+_VERSION = 5
 _KELVIN = 273.15
 _VOLTAGES = 2001
 _NO_VOLTAGE = np.full(1, np.nan)
@@ -59,7 +59,7 @@ def _recursion(
                 i = 0
                 while levels[i + 1] > q:
                     i += 1
-                w = (levels[i] - q) / (levels[i] - levels[i + 1])
+                w = (1.0 / q - 1.0 / levels[i]) / (1.0 / levels[i + 1] - 1.0 / levels[i])  # energy over capacity
                 e0 = (1.0 - w) * exposures[i, r, 0] + w * exposures[i + 1, r, 0]
                 e1 = (1.0 - w) * exposures[i, r, 1] + w * exposures[i + 1, r, 1]
             z0 += gain[d, 0] * e0
@@ -247,7 +247,8 @@ class PowerLaw:
     ) -> Projection:
         """Project capacity along periods (see `models.laws.base.Law.project`).
 
-        The level is chosen by the capacity at the start of a period; outside the levels the nearest one holds.
+        The level is chosen by the capacity at the start of a period; between two levels exposures are linear in one
+        over the capacity, as swings of a given energy are; outside the levels the nearest one holds.
 
         Raises
         ------

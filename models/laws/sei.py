@@ -26,14 +26,15 @@ import numpy as np
 from models.domain import Duty, FloatArray, IntArray, Pack
 from models.laws.base import Projection, RangeCheck
 from models.laws.esoh import EsohTables, capacity_frac, window
-from models.laws.sei_daily import NO_GRID, Grid, anode_rows, daily_growth
+from models.laws.sei_daily import daily_growth
 from models.laws.sei_kernel import SeiConstants, run_segment
 from models.laws.sei_project import balance_grid, project_draws
 from models.laws.sei_steps import Steps
+from models.laws.sei_vector import NO_GRID, Grid, anode_rows
 from models.parameters import Entry, entry, load
 
 LAW_IDS = ("sei_ec", "sei_interstitial")
-VERSION = 7
+VERSION = 8
 NODES = {
     "sei_ec": np.array([4e-4, 4e-3, 0.015, 0.04, 0.09, 0.17, 0.32, 0.65]),
     "sei_interstitial": np.array([4e-4, 0.03, 0.1, 0.25, 0.6]),  # 1/G is all but proportional to the thickness
@@ -49,7 +50,7 @@ FULLNESS = {
 }
 """Windows at which growth is stored: full anode's stoichiometry over that of the new cell. [1]"""
 COARSE = {"sei_ec": np.array([0, 3, 7, 12, 14]), "sei_interstitial": np.array([0, 3, 9, 16, 22, 25])}
-"""Windows that have all nodes: how growth depends on thickness changes little from window to window."""
+"""Windows that have all nodes: how growth depends on thickness changes little between windows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ class SeiTables:
 
     @cached_property
     def anode_rows(self) -> FloatArray:
-        """Potential and exchange current of the anode side by side (see `models.laws.sei_daily.anode_rows`)."""
+        """Potential and exchange current of the anode side by side (see `models.laws.sei_vector.anode_rows`)."""
         return anode_rows(self.esoh.anode_ocp_v, self.exchange_a_m2)
 
     @property
@@ -233,7 +234,7 @@ class SeiLaw:
             t.constants.interstitial,
             np.ascontiguousarray(e[:, :, at].T),
             np.ascontiguousarray(e[:, :, at + 1 :].transpose(1, 0, 2)),
-            -np.asarray(level_capacity_frac, dtype=float),
+            1.0 / np.asarray(level_capacity_frac, dtype=float),
             levels,
             levels[self.coarse],
             self.nodes,
@@ -326,20 +327,23 @@ def exposures_of(laws: Sequence[SeiLaw], duty: Duty, pack: Pack) -> dict[str, Fl
     """
     if not (np.isfinite(duty.cell_soc_frac).all() and np.isfinite(duty.temp_c).all()):
         raise ValueError("a duty needs a state of charge and a temperature at every step: fill the gaps before")
-    fullness = np.unique(np.concatenate([law.fullness for law in laws]))
-    grids: dict[str, Grid] = {}
-    windows = np.empty((fullness.size, 4))
-    for law in laws:
-        at = np.searchsorted(fullness, law.fullness)
+    ordered = sorted(laws, key=lambda law: law.fullness.size)  # both members share the windows of the smaller one
+    least = ordered[0].fullness
+    fullness = np.concatenate([least, *(np.setdiff1d(law.fullness, least) for law in ordered[1:])])
+    windows, grids = np.empty((fullness.size, 4)), dict[str, Grid]()
+    by_size = np.argsort(fullness)
+    for law in ordered:
+        at = by_size[np.searchsorted(fullness, law.fullness, sorter=by_size)]
         windows[at] = _cached_windows(law.cell_id, law.law_id, law.home, law.version)[0]
-        grids[law.law_id] = Grid(at.astype(np.int64), at[law.coarse].astype(np.int64), law.nodes, law.middle)
+        grids[law.law_id] = Grid(at, at[law.coarse], law.nodes, law.middle)
     by_id = {law.law_id: law.tables for law in laws}
     ec, inter = (by_id.get(law_id, laws[0].tables) for law_id in LAW_IDS)
     found = daily_growth(
         np.clip(duty.cell_soc_frac, 0.0, 1.0),
         duty.temp_c,
-        duty.current_a / pack.capacity_ah,
-        np.empty(0) if duty.flow_a is None else duty.flow_a / pack.capacity_ah,
+        duty.current_a,
+        np.empty(0) if duty.flow_a is None else duty.flow_a,
+        1.0 / pack.capacity_ah,
         duty.step_hours,
         24 * 60 // duty.step_minutes,
         windows,

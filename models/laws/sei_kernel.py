@@ -28,6 +28,7 @@ FARADAY = 96485.33212
 GAS = 8.314462618
 KELVIN = 273.15
 SUBSTEP_SOC = 0.06  # a step of the duty is cut so that SOC moves less than this
+MOST_PARTS = 2 * (1 + int(1.0 / SUBSTEP_SOC)) + 2  # of one step: two halves over the whole range, a rest on either side
 LEAST_REST = 0.1  # a shorter rest within a step is not told apart from its current
 REST_C_RATE = 2e-3  # smaller currents count as rest in a run (the day's charge balance is kept)
 
@@ -149,6 +150,69 @@ def rest_before(cell_soc: FloatArray, i: int) -> float:
     return 0.0 if before else 1.0
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def is_parked(i: int, cell_soc: FloatArray, current: FloatArray) -> bool:
+    """Whether nothing moves in a step of a duty: no current of any use, one SOC."""
+    for u in range(current.shape[1]):
+        if current[i, u] != 0.0:
+            return False
+    return bool(cell_soc[i] == cell_soc[i + 1])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def cut_step(
+    i: int,
+    cell_soc: FloatArray,
+    current: FloatArray,
+    flow: FloatArray,
+    per_capacity: float,
+    step_hours: float,
+    out: FloatArray,
+) -> int:
+    """Cut one step of a duty as `substeps` says; its parts' hours, C-rate and SOC at start and end go to ``out``.
+
+    ``current`` and ``flow`` times ``per_capacity`` are C-rates; ``out`` has shape (4, `MOST_PARTS`) or more columns.
+    Returns the number of parts.
+    """
+    start, end = cell_soc[i], cell_soc[i + 1]
+    up, down = 0.0, 0.0
+    for u in range(current.shape[1]):
+        up += max(current[i, u], 0.0)
+        down += min(current[i, u], 0.0)
+    up, down = up * per_capacity, down * per_capacity
+    both = min(up, -down) > REST_C_RATE
+    rest, lead, m = 0.0, 0.5, 0
+    if not both and flow.size > 0 and flow[i] > 0.0 and abs(end - start) > 0.0:
+        rest = 1.0 - min(abs(up + down) / (flow[i] * per_capacity), 1.0)
+        if rest < LEAST_REST or abs(up + down) < REST_C_RATE:
+            rest = 0.0
+    if rest > 0.0:
+        lead = rest_before(cell_soc, i)
+    if rest > 0.0 and lead > 0.0:
+        out[0, m], out[1, m], out[2, m], out[3, m] = lead * rest * step_hours, 0.0, start, start
+        m += 1
+    halves = 2 if both else 1
+    middle = start
+    if both:
+        middle = start + down * step_hours + 0.5 * (end - start - (up + down) * step_hours)
+        middle = min(max(middle, 0.0), 1.0)
+    for h in range(halves):
+        s_0 = start if h == 0 else middle
+        s_1 = middle if both and h == 0 else end
+        rate = 2.0 * (down if h == 0 else up) if both else (up + down) / (1.0 - rest)
+        parts = 1 + int(min(abs(s_1 - s_0), 1.0) / SUBSTEP_SOC)
+        for p in range(parts):
+            out[0, m] = step_hours * (1.0 - rest) / halves / parts
+            out[1, m] = rate
+            out[2, m] = s_0 + (s_1 - s_0) * p / parts
+            out[3, m] = s_0 + (s_1 - s_0) * (p + 1) / parts
+            m += 1
+    if rest > 0.0 and lead < 1.0:
+        out[0, m], out[1, m], out[2, m], out[3, m] = (1.0 - lead) * rest * step_hours, 0.0, end, end
+        m += 1
+    return m
+
+
 @njit(cache=True, nogil=True)
 def substeps(
     cell_soc: FloatArray, temp_c: FloatArray, current_c: FloatArray, step_hours: float, flow_c: FloatArray
@@ -173,55 +237,18 @@ def substeps(
         hours, c_rate (positive charging), temp_c, soc_start, soc_end, step (index of the duty's step), shape (m,) each.
     """
     n = temp_c.size
+    part = np.empty((4, MOST_PARTS))
     cap = 0
     for i in range(n):
-        moved = 0.0
-        for u in range(current_c.shape[1]):
-            moved += abs(current_c[i, u])
-        cap += 6 + 2 * int(abs(cell_soc[i + 1] - cell_soc[i]) / SUBSTEP_SOC) + 2 * int(moved * step_hours / SUBSTEP_SOC)
+        cap += cut_step(i, cell_soc, current_c, flow_c, 1.0, step_hours, part)
     out = np.empty((6, cap))
     m = 0
     for i in range(n):
-        up, down = 0.0, 0.0
-        for u in range(current_c.shape[1]):
-            up += max(current_c[i, u], 0.0)
-            down += min(current_c[i, u], 0.0)
-        start, end = cell_soc[i], cell_soc[i + 1]
-        both = min(up, -down) > REST_C_RATE
-        rest, lead = 0.0, 0.5
-        if not both and flow_c.size > 0 and flow_c[i] > 0.0 and abs(end - start) > 0.0:
-            rest = 1.0 - min(abs(up + down) / flow_c[i], 1.0)
-            if rest < LEAST_REST or abs(up + down) < REST_C_RATE:
-                rest = 0.0
-        if rest > 0.0:
-            lead = rest_before(cell_soc, i)
-        if rest > 0.0 and lead > 0.0:
-            resting = lead * rest * step_hours
-            out[0, m], out[1, m], out[2, m], out[3, m], out[4, m], out[5, m] = resting, 0.0, temp_c[i], start, start, i
+        for p in range(cut_step(i, cell_soc, current_c, flow_c, 1.0, step_hours, part)):
+            out[0, m], out[1, m], out[2, m] = part[0, p], part[1, p], temp_c[i]
+            out[3, m], out[4, m], out[5, m] = part[2, p], part[3, p], i
             m += 1
-        halves = 2 if both else 1
-        middle = start
-        if both:
-            middle = start + down * step_hours + 0.5 * (end - start - (up + down) * step_hours)
-            middle = min(max(middle, 0.0), 1.0)
-        for h in range(halves):
-            s_0 = start if h == 0 else middle
-            s_1 = middle if both and h == 0 else end
-            rate = 2.0 * (down if h == 0 else up) if both else (up + down) / (1.0 - rest)
-            parts = 1 + int(abs(s_1 - s_0) / SUBSTEP_SOC)
-            for p in range(parts):
-                out[0, m] = step_hours * (1.0 - rest) / halves / parts
-                out[1, m] = rate
-                out[2, m] = temp_c[i]
-                out[3, m] = s_0 + (s_1 - s_0) * p / parts
-                out[4, m] = s_0 + (s_1 - s_0) * (p + 1) / parts
-                out[5, m] = i
-                m += 1
-        if rest > 0.0 and lead < 1.0:
-            resting = (1.0 - lead) * rest * step_hours
-            out[0, m], out[1, m], out[2, m], out[3, m], out[4, m], out[5, m] = resting, 0.0, temp_c[i], end, end, i
-            m += 1
-    return out[0, :m], out[1, :m], out[2, :m], out[3, :m], out[4, :m], out[5, :m]
+    return out[0], out[1], out[2], out[3], out[4], out[5]
 
 
 @njit(cache=True, nogil=True)

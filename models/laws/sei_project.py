@@ -188,7 +188,7 @@ def project_draws(
     product: bool,
     cycles: FloatArray,
     trapping: FloatArray,
-    capacity_levels: FloatArray,
+    inverse_levels: FloatArray,
     full_levels: FloatArray,
     coarse_levels: FloatArray,
     nodes: FloatArray,
@@ -218,8 +218,9 @@ def project_draws(
         Whether `rest` are factors.
     cycles, trapping
         Equivalent full cycles, shape (rows, levels); lithium trapped per unit of wear, (rows, levels, coarse).
-    capacity_levels, full_levels, coarse_levels
-        Negated capacities of the levels, full anode's stoichiometries of windows and coarse windows, increasing.
+    inverse_levels, full_levels, coarse_levels
+        One over the capacities of the levels (swings of a given energy are linear in it), full anode's stoichiometries
+        of windows and coarse windows, all increasing.
     kinetic, diffusion, wear_per_cycle
         Multipliers and wear of each draw, shape (draws,).
     grid, grid_slope
@@ -238,7 +239,7 @@ def project_draws(
         for p in range(order.size):
             r, full = order[p], full_now
             fine_p, rest_p, trapping_p = fine[r], rest[r], trapping[r]
-            v, fv = _place(capacity_levels, -now / capacity_new_ah, v)
+            v, fv = _place(inverse_levels, capacity_new_ah / now, v)
             cyc = cycles[r, v]
             if fv > 0.0:
                 cyc += fv * (cycles[r, v + 1] - cyc)
