@@ -18,6 +18,7 @@ from models.clock import mend_clock
 from models.counters import drop_soh_jumps, drop_stuck_registers, mend_registers
 from models.domain import BoolArray, FloatArray, IntArray, Pack, Use
 from models.loggers import join_meters, merge_loggers
+from models.scales import mend_soc_scale
 from models.sessions import US_PER_HOUR, Finding, Rules, Samples, finding, merged, runs_of, stamp
 from models.signs import mend_signs
 
@@ -177,8 +178,8 @@ def mend_odometer(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]
 
 
 def clean(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list[Finding]]:
-    """All rules in order: several chargers, other cars, two loggers, duplicates, impossible values, clocks, spikes,
-    stuck values, signs, counters.
+    """All rules in order: several chargers, other cars, two loggers, duplicates, impossible values, scales,
+    clocks, spikes, stuck values, signs, counters.
 
     Returns
     -------
@@ -194,6 +195,7 @@ def clean(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list[Find
         lambda s: merge_loggers(s, rule),
         drop_duplicates,
         lambda s: drop_impossible(s, pack, rule),
+        lambda s: mend_soc_scale(s, pack, rule),
         lambda s: mend_clock(s, rule),
         drop_duplicates,
         lambda s: drop_spikes(s, rule),
