@@ -183,10 +183,10 @@ def _from_samples(
         samples = replace(samples, soc_frac=counted_soc(samples, runs, pack, rule))
         found = [*found, Finding("soc_inferred", samples.size, stamp(int(time[0])))]
     sessions = sessions_of_samples(samples, runs, integral, pack, rule, consumption_wh_per_km, dated)
-    differ = [s for s in sessions if "energy_disagrees" in s.flags]
-    if differ:
-        examples = tuple(stamp(s.start_us) for s in differ[:EXAMPLES])
-        found = [*found, Finding("energy_disagrees", len(differ), examples[0], len(differ), examples)]
+    for name in ("energy_disagrees", "drive_capped"):
+        hit = [s for s in sessions if name in s.flags]
+        examples = tuple(stamp(s.start_us) for s in hit[:EXAMPLES])
+        found = [*found, Finding(name, len(hit), examples[0], len(hit), examples)] if hit else found
     sessions = _marked(sessions, samples.time_us[from_meter])
     sessions, unmatched, more = match_logged(sessions, logged, samples, rule)
     sessions = _with_unmatched(sessions, unmatched, samples, pack, rule)

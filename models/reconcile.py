@@ -225,6 +225,11 @@ def _gap_sessions(samples: Samples, runs: Runs, pack: Pack, rule: Rules, consump
         if not np.isfinite(driven):
             driven = 0.0 if charge else kwh * 1000.0 / consumption_wh_per_km
             flags += [] if charge else ["distance_modelled"]
+        hours = float(ends[1] - ends[0]) / US_PER_HOUR
+        most_km, most_kwh = rule("cut", "gap_drive_km_per_h") * hours, rule("cut", "gap_drive_kw") * hours
+        if not charge and (driven > most_km or kwh > most_kwh):  # a jump of the log, not all of it a drive
+            driven, kwh = min(driven, most_km), min(kwh, most_kwh)
+            flags.append("drive_capped")
         out.append(
             Session(
                 session_ref="",

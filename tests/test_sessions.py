@@ -81,6 +81,21 @@ def test_a_gap_across_which_soc_fell_holds_a_drive_nobody_logged(history_sim: Mo
     assert not [s for s in _life(history_sim, samples, dated=False).sessions if "gap" in s.flags]
 
 
+@pytest.mark.parametrize(("soc", "km"), [((0.85, 0.05), None), ((0.8, 0.75), (1000.0, 1900.0))])
+def test_a_jump_in_a_gap_is_no_drive_faster_than_the_data_check_allows(
+    history_sim: ModuleType, soc: tuple[float, float], km: tuple[float, float] | None
+) -> None:
+    """Another car at the charger, or a clock that leapt: one such log stopped the night of a whole fleet."""
+    rows = [(k / 12, "charge", 20.0) for k in range(12)] + [(2.0 + k / 12, "charge", 20.0) for k in range(12)]
+    level = np.repeat(soc, 12) + np.tile(np.arange(12) * 20.0 / 12 / history_sim.nmc_pack().capacity_ah, 2)
+    more = {} if km is None else {"odometer_km": np.repeat(km, 12)}
+    life = _life(history_sim, history_sim.table(rows, soc_frac=level, **more))
+    (gap,) = [s for s in life.sessions if s.kind == "drive"]
+    assert "drive_capped" in gap.flags and [f.rows for f in life.findings if f.rule == "drive_capped"] == [1]
+    assert gap.distance_km / gap.hours < 150.0 and gap.energy_out_battery_kwh / gap.hours < 150.0
+    assert gap.distance_km / gap.hours == pytest.approx(149.0)
+
+
 def test_logged_sessions_fill_in_the_meter_and_mark_the_plug(history_sim: ModuleType) -> None:
     samples = _day(history_sim, soc_frac=0.5)
     start = history_sim.START_US
