@@ -26,7 +26,8 @@ def several_cars(samples: Samples, pack: Pack, rule: Rules) -> list[Finding]:
     list of Finding
         ``several_cars``: the first sample of each such stay.
     """
-    rows = np.flatnonzero(samples.charger & np.isfinite(samples.soc_frac))
+    rows = np.flatnonzero(samples.charger)
+    rows = rows[np.isfinite(samples.soc_frac[rows])]
     if rows.shape[0] < 2:
         return []
     first, last = _stays(samples, rows, rule)

@@ -13,9 +13,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from models import defect_screen
 from models.cars import drop_other_cars
 from models.clock import mend_clock
 from models.counters import drop_soh_jumps, drop_stuck_registers, mend_registers
+from models.defect_screen import screen
 from models.domain import BoolArray, FloatArray, IntArray, Pack, Use
 from models.loggers import join_meters, merge_loggers
 from models.scales import mend_soc_scale
@@ -179,7 +181,7 @@ def mend_odometer(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding]
 
 def clean(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list[Finding]]:
     """All rules in order: several chargers, other cars, two loggers, duplicates, impossible values, scales,
-    clocks, spikes, stuck values, signs, counters.
+    clocks, spikes, stuck values, signs, counters. Those that can find nothing are passed over.
 
     Returns
     -------
@@ -189,25 +191,31 @@ def clean(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list[Find
         One for each rule that touched something.
     """
     found: list[Finding] = []
-    for step in (
-        lambda s: join_meters(s, pack, rule),
-        lambda s: drop_other_cars(s, pack, rule),
-        lambda s: merge_loggers(s, rule),
-        drop_duplicates,
-        lambda s: drop_impossible(s, pack, rule),
-        lambda s: mend_soc_scale(s, pack, rule),
-        lambda s: mend_clock(s, rule),
-        drop_duplicates,
-        lambda s: drop_spikes(s, rule),
-        lambda s: drop_stuck(s, pack, rule),
-        lambda s: mend_odometer(s, rule),
-        lambda s: drop_soh_jumps(s, rule),
-        lambda s: mend_signs(s, pack, rule),
-        lambda s: drop_stuck_registers(s, pack, rule),
-        lambda s: mend_registers(s, rule),
+    may = screen(samples, pack, rule)
+    for number, step in (
+        (defect_screen.METERS, lambda s: join_meters(s, pack, rule)),
+        (defect_screen.LOGGERS, lambda s: drop_other_cars(s, pack, rule)),
+        (defect_screen.LOGGERS, lambda s: merge_loggers(s, rule)),
+        (defect_screen.DOUBLED, drop_duplicates),
+        (defect_screen.IMPOSSIBLE, lambda s: drop_impossible(s, pack, rule)),
+        (defect_screen.SCALE, lambda s: mend_soc_scale(s, pack, rule)),
+        (defect_screen.CLOCK, lambda s: mend_clock(s, rule)),
+        (defect_screen.DOUBLED, drop_duplicates),
+        (defect_screen.SPIKES, lambda s: drop_spikes(s, rule)),
+        (defect_screen.STUCK, lambda s: drop_stuck(s, pack, rule)),
+        (defect_screen.ODOMETER, lambda s: mend_odometer(s, rule)),
+        (defect_screen.HEALTH, lambda s: drop_soh_jumps(s, rule)),
+        (defect_screen.SIGNS, lambda s: mend_signs(s, pack, rule)),
+        (defect_screen.REGISTERS, lambda s: drop_stuck_registers(s, pack, rule)),
+        (defect_screen.REGISTERS, lambda s: mend_registers(s, rule)),
     ):
+        if not may[number]:
+            continue
+        before = samples
         samples, more = step(samples)
         found += more
+        if samples is not before:
+            may = screen(samples, pack, rule)
     return samples, merged(found)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.domain import BoolArray, Duty, FloatArray, IntArray, Pack, Use
 from models.integral import IN, OUT, Integral
-from models.reconcile import interp_known
+from models.knots import interp_known
 from models.sessions import US_PER_DAY, US_PER_HOUR, Rules, Samples, Session
 from models.thermal import fill_temperature
 
@@ -72,16 +72,28 @@ class Steps:
 
 @njit(cache=True, nogil=True)
 def _line_means(time_us, value, longest_us, first_us, step_us, total, covered):  # pragma: no cover
-    for i in range(time_us.shape[0] - 1):
-        t0, t1 = time_us[i], time_us[i + 1]
+    n = time_us.shape[0]
+    step, begin, end = -1, 0, 0  # the step the last line lay in
+    left = 0
+    while left < n and not np.isfinite(value[left]):
+        left += 1
+    for right in range(left + 1, n):
+        if not np.isfinite(value[right]):
+            continue
+        t0, t1, v0, v1 = time_us[left], time_us[right], value[left], value[right]
+        left = right
         if t1 <= t0 or t1 - t0 > longest_us:
             continue
-        slope = (value[i + 1] - value[i]) / (t1 - t0)
+        slope = (v1 - v0) / (t1 - t0) if v1 != v0 else 0.0
+        if t0 >= begin and t1 <= end:
+            total[step] += (v0 + slope * (0.5 * (t1 - t0))) * (t1 - t0)
+            covered[step] += t1 - t0
+            continue
         for k in range(max((t0 - first_us) // step_us, 0), min((t1 - first_us) // step_us, total.shape[0] - 1) + 1):
-            lo = max(t0, first_us + k * step_us)
-            hi = min(t1, first_us + (k + 1) * step_us)
+            step, begin, end = k, first_us + k * step_us, first_us + (k + 1) * step_us
+            lo, hi = max(t0, begin), min(t1, end)
             if hi > lo:
-                mid = value[i] + slope * (0.5 * (lo - t0) + 0.5 * (hi - t0))
+                mid = v0 + slope * (0.5 * (lo - t0) + 0.5 * (hi - t0))
                 total[k] += mid * (hi - lo)
                 covered[k] += hi - lo
 
@@ -90,10 +102,9 @@ def step_means(
     time_us: IntArray, value: FloatArray, first_us: int, steps: int, step_minutes: int, longest_hours: float
 ) -> FloatArray:
     """Time-weighted mean of a logged value in each step; NaN where less than half of it is covered, shape (n,)."""
-    known = np.isfinite(value)
     total, covered = np.zeros(steps), np.zeros(steps)
     step_us = step_minutes * 60_000_000
-    _line_means(time_us[known], value[known], int(longest_hours * US_PER_HOUR), first_us, step_us, total, covered)
+    _line_means(time_us, value, int(longest_hours * US_PER_HOUR), first_us, step_us, total, covered)
     enough = covered >= 0.5 * step_us
     return np.where(enough, total / np.where(enough, covered, 1.0), np.nan)
 
@@ -120,12 +131,15 @@ def week_source(filled: NDArray[np.uint8], steps_per_week: int) -> IntArray:
 
 
 def fill_marks(
-    integral: Integral, time_us: IntArray, first_us: int, step_minutes: int, rule: Rules
+    integral: Integral, samples: Samples, first_us: int, step_minutes: int, rule: Rules
 ) -> NDArray[np.uint8]:
     """Which steps are measured, interpolated (in gaps up to a day) or modelled (in longer ones), shape (n,)."""
     n, step_us = integral.covered_s.shape[0], step_minutes * 60_000_000
     out = np.zeros(n, dtype=np.uint8)
     open_steps = np.flatnonzero(integral.covered_s < COVERED_FRAC * step_us * 1e-6)
+    if open_steps.shape[0] == 0:
+        return out
+    time_us = samples.time_us[samples.accepted]
     middle = first_us + open_steps * step_us + step_us // 2
     right = np.searchsorted(time_us, middle)
     far = np.iinfo(np.int64).max // 4
@@ -187,7 +201,7 @@ def steps_of_samples(
     n, step_us = integral.covered_s.shape[0], step_minutes * 60_000_000
     edges = first_us + np.arange(n + 1, dtype=np.int64) * step_us
     soc = pack.cell_soc(interp_known(edges, samples.time_us, samples.soc_frac))
-    filled = fill_marks(integral, samples.time_us[samples.accepted], first_us, step_minutes, rule)
+    filled = fill_marks(integral, samples, first_us, step_minutes, rule)
     source = week_source(filled, WEEK_HOURS * 60 // step_minutes)
     take = np.flatnonzero(source >= 0)
     inside = take[(take > 0) & (filled[np.maximum(take - 1, 0)] == MODELLED)]

@@ -86,15 +86,31 @@ def _interval(y0, y1, length, t0, first_us, step_us, use, run, whole, by_step, b
 
 
 @njit(cache=True, nogil=True)
+def _whole(y0, y1, length, step, use, run, by_step, by_run):  # pragma: no cover
+    """As `_interval` where the interval lies in one step and its ends do not differ in sign."""
+    area = 0.5 * (y0 + (y0 + (y1 - y0))) * length / 3600.0
+    side = 0 if area >= 0 else 1
+    size = abs(area)
+    by_step[step, use, side] += size
+    by_run[run, side] += size
+
+
+@njit(cache=True, nogil=True)
 def _integrate(
-    time_us, current, power_w, meter_kw, run, run_use, joined, first_us, step_us, step_ah, step_wh, run_ah, run_wh,
+    index, time_us, volt, amps, meter_kw, run, run_use, joined, first_us, step_us, step_ah, step_wh, run_ah, run_wh,
     run_meter, covered_s, square_a2s, flow_s, interval_ah, start_us, end_us,
 ):  # fmt: skip  # pragma: no cover
     none, untimed = np.empty((0, 0, 2)), np.empty((0, 0))
     use = np.empty(2, np.int64)
     owner = np.empty(2, np.int64)
-    for i in range(time_us.shape[0] - 1):
-        t0, t1 = time_us[i], time_us[i + 1]
+    steps = covered_s.shape[0]
+    step, end = -1, first_us  # the step of the last interval's begin, and the end of that step
+    j1 = index[0]
+    t1, i1, p1, m1 = time_us[j1], amps[j1], volt[j1] * amps[j1], meter_kw[j1]
+    for i in range(index.shape[0] - 1):
+        t0, i0, p0, m0 = t1, i1, p1, m1
+        j1 = index[i + 1]
+        t1, i1, p1, m1 = time_us[j1], amps[j1], volt[j1] * amps[j1], meter_kw[j1]
         r0, r1 = run[i], run[i + 1]
         if not joined[i]:
             interval_ah[i] = np.nan
@@ -103,16 +119,29 @@ def _integrate(
         length = (t1 - t0) * 1e-6
         if length <= 0:
             continue
+        whole = 1 if abs(i1) > abs(i0) else 0
+        if t0 >= end or t0 < end - step_us:
+            step = (t0 - first_us) // step_us
+            end = first_us + (step + 1) * step_us
+        one = t1 <= end and 0 <= step < steps
+        r = r1 if whole == 1 else r0
         owner[0], owner[1] = r0, r1
         use[0], use[1] = run_use[r0], run_use[r1]
-        i0, i1 = current[i], current[i + 1]
-        whole = 1 if abs(i1) > abs(i0) else 0
-        interval_ah[i] = 0.5 * (i0 + i1) * length / 3600.0
-        _interval(i0, i1, length, t0, first_us, step_us, use, owner, whole, step_ah, run_ah, flow_s)
-        p0, p1 = power_w[i], power_w[i + 1]
-        _interval(p0, p1, length, t0, first_us, step_us, use, owner, whole, step_wh, run_wh, untimed)
-        if not (np.isnan(meter_kw[i]) or np.isnan(meter_kw[i + 1])):
-            m0, m1 = meter_kw[i], meter_kw[i + 1]
+        if i0 == 0 and i1 == 0:
+            interval_ah[i] = 0.0
+        else:
+            interval_ah[i] = 0.5 * (i0 + i1) * length / 3600.0
+            if one and not i0 * i1 < 0:
+                _whole(i0, i1, length, step, use[whole], r, step_ah, run_ah)
+                flow_s[step, use[whole]] += length
+            else:
+                _interval(i0, i1, length, t0, first_us, step_us, use, owner, whole, step_ah, run_ah, flow_s)
+        if one and not p0 * p1 < 0:
+            if p0 != 0 or p1 != 0:
+                _whole(p0, p1, length, step, use[whole], r, step_wh, run_wh)
+        else:
+            _interval(p0, p1, length, t0, first_us, step_us, use, owner, whole, step_wh, run_wh, untimed)
+        if not (np.isnan(m0) or np.isnan(m1)):
             _interval(m0, m1, length, t0, first_us, step_us, use, owner, whole, none, run_meter, untimed)
         if r0 != r1:
             edge = t0 if whole == 1 else t1
@@ -120,8 +149,12 @@ def _integrate(
                 edge = t0 + np.int64(length * (i0 / (i0 - i1)) * 1e6)
             end_us[r0], start_us[r1] = edge, edge
         square = (i0 * i0 + i0 * i1 + i1 * i1) / 3.0
+        if one:
+            covered_s[step] += length
+            square_a2s[step] += square * (t1 - t0) * 1e-6
+            continue
         k0, k1 = (t0 - first_us) // step_us, (t1 - first_us) // step_us
-        for k in range(max(k0, 0), min(k1, covered_s.shape[0] - 1) + 1):
+        for k in range(max(k0, 0), min(k1, steps - 1) + 1):
             lo = max(t0, first_us + k * step_us)
             hi = min(t1, first_us + (k + 1) * step_us)
             covered_s[k] += (hi - lo) * 1e-6
@@ -141,20 +174,18 @@ def integrate(samples: Samples, runs: Runs, first_us: int, steps: int, step_minu
     """
     index = runs.index
     m, r, step_us = index.shape[0], runs.use.shape[0], step_minutes * 60_000_000
-    time_us = samples.time_us[index]
-    current = samples.current_a[index]
-    power_w = samples.voltage_v[index] * current
     out = Integral(
         np.zeros((steps, len(Use), 2)), np.zeros((steps, len(Use), 2)), np.zeros((r, 2)), np.zeros((r, 2)),
         np.zeros((r, 2)), np.zeros(steps), np.zeros(steps), np.zeros((steps, len(Use))), np.zeros(max(m - 1, 0)),
         np.zeros(r, np.int64), np.zeros(r, np.int64),
     )  # fmt: skip
     if m:
-        out.run_start_us[0], out.run_end_us[-1] = time_us[0], time_us[-1]
+        out.run_start_us[0], out.run_end_us[-1] = samples.time_us[index[[0, -1]]]
         _integrate(
-            time_us, current, power_w, samples.power_kw[index], runs.run, runs.use.astype(np.int64), runs.joined,
-            first_us, step_us, out.step_ah, out.step_kwh, out.run_ah, out.run_kwh, out.run_meter_kwh, out.covered_s,
-            out.square_a2s, out.flow_s, out.interval_ah, out.run_start_us, out.run_end_us,
+            index, samples.time_us, samples.voltage_v, samples.current_a, samples.power_kw, runs.run,
+            runs.use.astype(np.int64), runs.joined, first_us, step_us, out.step_ah, out.step_kwh, out.run_ah,
+            out.run_kwh, out.run_meter_kwh, out.covered_s, out.square_a2s,
+            out.flow_s, out.interval_ah, out.run_start_us, out.run_end_us,
         )  # fmt: skip
         np.multiply(out.step_kwh, 1e-3, out=out.step_kwh)
         np.multiply(out.run_kwh, 1e-3, out=out.run_kwh)

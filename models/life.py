@@ -12,9 +12,10 @@ from models.cars import SEVERAL_CARS, several_cars
 from models.defects import clean, count_gaps
 from models.domain import BoolArray, FloatArray, IntArray, Pack
 from models.duty import Steps, grid, steps_of_samples, steps_of_sessions
-from models.integral import Integral, check_sums, integrate
+from models.integral import Integral, integrate
+from models.knots import interp_known
 from models.loggers import current_of_meter, merge_logged
-from models.reconcile import interp_known, match_logged, sessions_of_samples
+from models.reconcile import match_logged, sessions_of_samples
 from models.resistance import ResistanceReading, resistance_readings
 from models.rested import CellCurve
 from models.sessions import (
@@ -49,8 +50,6 @@ class Life:
         Hourly duty of whole UTC days, None where there is nothing.
     odometer
         Logged odometer as (time in us, km), in time order.
-    sums_error
-        Largest relative difference of the steps' sums to the plain trapezoid sums. [1]
     resistance
         Readings of resistance in order of time.
     """
@@ -60,7 +59,6 @@ class Life:
     findings: list[Finding]
     steps: Steps | None
     odometer: tuple[np.ndarray, FloatArray]
-    sums_error: float
     resistance: list[ResistanceReading] = field(default_factory=list)
 
 
@@ -150,11 +148,11 @@ def life_of(
     sessions, more = infer_sessions(logged, pack, rule, consumption_wh_per_km)
     none = (np.zeros(0, np.int64), np.zeros(0))
     if not sessions:
-        return Life([], [], merged(found + more), None, none, 0.0)
+        return Life([], [], merged(found + more), None, none)
     first_us, n = grid(min(s.start_us for s in sessions), max(s.end_us for s in sessions), step_minutes)
     air_c = air(first_us, n)
     steps = steps_of_sessions(sessions, first_us, n, step_minutes, pack, pack.capacity_ah, air_c)
-    return Life(_with_temperature(sessions, steps), [], merged(found + more), steps, none, 0.0)
+    return Life(_with_temperature(sessions, steps), [], merged(found + more), steps, none)
 
 
 def _from_samples(
@@ -174,7 +172,6 @@ def _from_samples(
     time = samples.time_us[runs.index]
     first_us, n = grid(int(time[0]), int(time[-1]), step_minutes)
     integral = integrate(samples, runs, first_us, n, step_minutes)
-    error = check_sums(integral, samples, runs)
     inferred = not np.isfinite(samples.soc_frac).any()
     mixed = any(f.rule == SEVERAL_CARS for f in found)
     # Of several cars nothing is a reading of this one's battery.
@@ -197,12 +194,15 @@ def _from_samples(
     capacity = present_capacity_ah(readings, pack)
     steps = steps_of_samples(samples, integral, first_us, step_minutes, pack, capacity, air(first_us, n), rule)
     km = np.isfinite(samples.odometer_km)
+    km = slice(None) if km.all() else km
     odometer = (samples.time_us[km], samples.odometer_km[km])
-    return Life(_with_temperature(sessions, steps), readings, merged(found + more), steps, odometer, error, ohms)
+    return Life(_with_temperature(sessions, steps), readings, merged(found + more), steps, odometer, ohms)
 
 
 def _marked(sessions: list[Session], time_us: IntArray) -> list[Session]:
     """Sessions with a flag where their current is from the charger's meter (its efficiency is then no finding)."""
+    if time_us.shape[0] == 0:
+        return sessions
     inside = [np.searchsorted(time_us, s.end_us, "left") > np.searchsorted(time_us, s.start_us) for s in sessions]
     return [
         replace(s, flags=(*s.flags, "current_from_meter")) if hit and s.samples else s
@@ -218,9 +218,10 @@ def _with_unmatched(
         return sessions
     eff = rule("balance", "charge_efficiency_frac")
     added: list[Session] = []
-    for raw in unmatched:
-        end = raw.end_us if raw.end_us is not None else raw.start_us
-        soc = interp_known(np.array([raw.start_us, end]), samples.time_us, samples.soc_frac)
+    ends = np.array([r.end_us if r.end_us is not None else r.start_us for r in unmatched])
+    both = np.stack((np.array([r.start_us for r in unmatched]), ends), axis=1)
+    by_session = interp_known(both.ravel(), samples.time_us, samples.soc_frac).reshape(-1, 2)
+    for raw, end, soc in zip(unmatched, ends.tolist(), by_session, strict=True):
         flags = [*raw.flags, "no_samples"] + ["open_session"] * (raw.end_us is None) + ["shared"] * raw.shared
         for kind, into, out in _flows(raw):
             added.append(

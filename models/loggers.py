@@ -134,6 +134,8 @@ def current_of_meter(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples
     list of Finding
         ``current_from_meter``.
     """
+    if not samples.charger.any():
+        return samples, np.zeros(samples.size, dtype=bool), []
     hit = samples.charger & np.isfinite(samples.power_kw) & ~samples.accepted
     known = np.flatnonzero(np.isfinite(samples.soc_frac))
     if not hit.any() or not (samples.accepted.any() or known.shape[0]):

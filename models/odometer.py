@@ -26,9 +26,9 @@ def thin(time_us: np.ndarray, km: np.ndarray) -> list[Odometer]:
     """The first logged reading of each calendar month (UTC), and the last of all."""
     if time_us.shape[0] == 0:
         return []
-    month = (time_us // 1_000_000).astype("datetime64[s]").astype("datetime64[M]").astype(np.int64)
-    first = np.flatnonzero(np.concatenate(([True], month[1:] != month[:-1])))
-    rows = sorted({*first.tolist(), time_us.shape[0] - 1})
+    begin, end = (time_us[[0, -1]] // 1_000_000).astype("datetime64[s]").astype("datetime64[M]")
+    months = np.arange(begin + 1, end + 1).astype("datetime64[us]").astype(np.int64)
+    rows = sorted({0, *np.searchsorted(time_us, months).tolist(), time_us.shape[0] - 1})
     return [Odometer(int(time_us[i]), float(km[i]), float(km[i]), float(km[i]), False) for i in rows]
 
 

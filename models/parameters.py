@@ -120,6 +120,14 @@ def _cached(text: str, file: str) -> dict[str, Entry]:
     return _parse(text, file)
 
 
+@lru_cache(maxsize=64)
+def _packaged(kind: str) -> dict[str, Entry]:
+    packaged = files("models").joinpath("parameters", f"{kind}.toml")
+    if not packaged.is_file():
+        return {}
+    return _parse(packaged.read_text(encoding="utf-8"), f"models/parameters/{kind}.toml")
+
+
 def load(kind: str, home: Path | None = None) -> dict[str, Entry]:
     """Read one kind of parameters (``cells``, ``laws``, ``contracts``, ``vehicles``, ``chargers``, ``tariffs``, ...).
 
@@ -130,12 +138,7 @@ def load(kind: str, home: Path | None = None) -> dict[str, Entry]:
     ParameterError
         A file is not TOML, lacks a key or states an unknown standing.
     """
-    packaged = files("models").joinpath("parameters", f"{kind}.toml")
-    out = (
-        dict(_cached(packaged.read_text(encoding="utf-8"), f"models/parameters/{kind}.toml"))
-        if packaged.is_file()
-        else {}
-    )
+    out = dict(_packaged(kind))
     if home is not None:
         own = home / "parameters" / f"{kind}.toml"
         if own.is_file():

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numba import njit
 
 from models.counters import register_across, register_kwh, register_step_kwh
-from models.domain import BoolArray, FloatArray, IntArray, Pack, Use
+from models.domain import BoolArray, FloatArray, Pack, Use
 from models.integral import IN, OUT, Integral
+from models.knots import interp_known
 from models.sessions import KINDS, US_PER_HOUR, Finding, RawSession, Rules, Runs, Samples, Session, stamp
 
 NAN = float("nan")
@@ -18,22 +20,23 @@ _REGISTER_SEES = 1.5
 _ACROSS_LOW, _ACROSS_HIGH = 0.8, 1.5
 
 
-def interp_known(at_us: IntArray, time_us: IntArray, value: FloatArray) -> FloatArray:
-    """Linear interpolation between known values, held beyond them; NaN where nothing is known."""
-    known = np.isfinite(value)
-    if not known.any():
-        return np.full(at_us.shape, np.nan)
-    origin = int(time_us[0])
-    return np.interp((at_us - origin) * 1e-6, (time_us[known] - origin) * 1e-6, value[known])
+@njit(cache=True, nogil=True)
+def _of_runs(first, last, temp, power, index, mean, metered):  # pragma: no cover
+    """Mean of the known temperatures of each run, NaN where none is known, and whether power is known anywhere in it.
 
-
-def _means(value: FloatArray, first: IntArray, last: IntArray) -> FloatArray:
-    """Mean of the known values from first to last (inclusive), NaN where none is known."""
-    known = np.isfinite(value)
-    total = np.concatenate(([0.0], np.cumsum(np.where(known, value, 0.0))))
-    count = np.concatenate(([0], np.cumsum(known)))
-    n = count[last + 1] - count[first]
-    return np.where(n > 0, (total[last + 1] - total[first]) / np.maximum(n, 1), np.nan)
+    The sum goes on from run to run: a mean is a difference of two of its values.
+    """
+    total = 0.0
+    for k in range(first.shape[0]):
+        begin, n = total, 0
+        for i in range(first[k], last[k] + 1):
+            j = index[i]
+            if np.isfinite(temp[j]):
+                total += temp[j]
+                n += 1
+            if np.isfinite(power[j]):
+                metered[k] = True
+        mean[k] = (total - begin) / n if n > 0 else np.nan
 
 
 def sessions_of_samples(
@@ -55,9 +58,8 @@ def sessions_of_samples(
     start, end = integral.run_start_us, integral.run_end_us
     soc0, soc1 = (interp_known(t, samples.time_us, samples.soc_frac) for t in (start, end))
     km0, km1 = (interp_known(t, samples.time_us, samples.odometer_km) for t in (start, end))
-    temp = _means(samples.battery_temp_c[index], runs.first, runs.last)
-    metered = np.isfinite(samples.power_kw[index])
-    has_power = np.array([bool(metered[a : b + 1].any()) for a, b in zip(runs.first, runs.last, strict=True)])
+    temp, has_power = np.empty(r), np.zeros(r, dtype=bool)
+    _of_runs(runs.first, runs.last, samples.battery_temp_c, samples.power_kw, index, temp, has_power)
     meter_kwh, has_meter, differs = _meter_energies(samples, runs, integral, has_power, rule)
     plugged, away, guessed = _plugged(samples, runs, integral, has_meter, rule)
     out: list[Session] = []
@@ -209,11 +211,12 @@ def _plugged(
 def _gap_sessions(samples: Samples, runs: Runs, pack: Pack, rule: Rules, consumption_wh_per_km: float) -> list[Session]:
     """What happened where nothing was logged: a drive or a charge by the change of SOC and odometer across a gap."""
     out: list[Session] = []
-    for i in np.flatnonzero(~runs.joined):
-        a, b = runs.index[i], runs.index[i + 1]
-        ends = np.array([samples.time_us[a], samples.time_us[b]])
-        soc = interp_known(ends, samples.time_us, samples.soc_frac)
-        km = interp_known(ends, samples.time_us, samples.odometer_km)
+    gaps = np.flatnonzero(~runs.joined)
+    if gaps.shape[0] == 0:
+        return out
+    both = samples.time_us[runs.index[np.stack((gaps, gaps + 1), axis=1)]]
+    by_gap = (interp_known(both.ravel(), samples.time_us, v) for v in (samples.soc_frac, samples.odometer_km))
+    for ends, soc, km in zip(both, *(value.reshape(-1, 2) for value in by_gap), strict=True):
         change = float(soc[1] - soc[0])
         driven = float(km[1] - km[0])
         least = rule("cut", "gap_soc_frac")

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numba import njit
 
 from models.domain import FloatArray, IntArray, Pack
 from models.parameters import entry
@@ -55,6 +56,20 @@ class Steps:
     seconds: FloatArray
 
 
+@njit(cache=True, nogil=True)
+def _jumps(index, time_us, current, joined, least_a, longest_s, out):  # pragma: no cover
+    """Places of accepted samples from which the current jumps to the next; returns how many."""
+    found = 0
+    for k in range(index.shape[0] - 1):
+        i, j = index[k], index[k + 1]
+        if joined[k] and abs(current[j] - current[i]) >= least_a:
+            seconds = (time_us[j] - time_us[i]) * 1e-6
+            if 0.0 < seconds <= longest_s:
+                out[found] = k
+                found += 1
+    return found
+
+
 def current_steps(samples: Samples, runs: Runs, pack: Pack, home: Path | None = None) -> Steps:
     """Jumps of current between neighbouring samples, of one length and at middle states of charge.
 
@@ -71,25 +86,31 @@ def current_steps(samples: Samples, runs: Runs, pack: Pack, home: Path | None = 
         Empty where the log has no state of charge or no battery temperature.
     """
     e = entry("resistance", "readings", home)
-    i = runs.index
-    time, current, volt = samples.time_us[i], samples.current_a[i], samples.voltage_v[i]
+    index = runs.index
+    near = np.empty(max(index.shape[0] - 1, 0), np.int64)
+    found = _jumps(
+        index, samples.time_us, samples.current_a, runs.joined, e.number("least_c_rate") * pack.capacity_ah,
+        e.number("longest_s"), near,
+    )  # fmt: skip
+    near = near[:found]
+    i, j = index[near], index[near + 1]
     span = pack.window_high_frac - pack.window_low_frac
-    soc = pack.window_low_frac + samples.soc_frac[i] * span
-    temp = samples.battery_temp_c[i]
-    seconds = np.diff(time) * 1e-6
-    jump = np.diff(current)
+    soc, soc1 = (pack.window_low_frac + samples.soc_frac[k] * span for k in (i, j))
     low, high = e["cell_soc_frac"].value
     cold, hot = e["temp_c"].value
-    middle, mean_c = 0.5 * (soc[1:] + soc[:-1]), 0.5 * (temp[1:] + temp[:-1])
-    good = runs.joined & (seconds > 0) & (np.abs(jump) >= e.number("least_c_rate") * pack.capacity_ah)
-    good &= (middle > low) & (middle < high) & (mean_c > cold) & (mean_c < hot)
-    good &= seconds <= e.number("longest_s")
-    at = np.flatnonzero(good)
-    if at.size:
-        at = at[seconds[at] <= 1.5 * np.quantile(seconds[at], 0.1)]
-    moved = 0.5 * (current[at] + current[at + 1]) * seconds[at] * 1e6 / US_PER_HOUR / pack.capacity_ah
-    ocv = pack.ocv.voltage_v(middle[at] + 0.5 * moved) - pack.ocv.voltage_v(middle[at] - 0.5 * moved)
-    return Steps(time[at], volt[at + 1] - volt[at] - pack.n_series * ocv, jump[at], mean_c[at], np.asarray(seconds[at]))
+    middle = 0.5 * (soc1 + soc)
+    mean_c = 0.5 * (samples.battery_temp_c[j] + samples.battery_temp_c[i])
+    good = (middle > low) & (middle < high) & (mean_c > cold) & (mean_c < hot)
+    i, j, middle, mean_c = i[good], j[good], middle[good], mean_c[good]
+    seconds = (samples.time_us[j] - samples.time_us[i]) * 1e-6
+    if seconds.size:
+        short = seconds <= 1.5 * np.quantile(seconds, 0.1)
+        i, j, middle, mean_c, seconds = i[short], j[short], middle[short], mean_c[short], seconds[short]
+    amps, amps1 = samples.current_a[i], samples.current_a[j]
+    moved = 0.5 * (amps + amps1) * seconds * 1e6 / US_PER_HOUR / pack.capacity_ah
+    ocv = pack.ocv.voltage_v(middle + 0.5 * moved) - pack.ocv.voltage_v(middle - 0.5 * moved)
+    volt = samples.voltage_v[j] - samples.voltage_v[i] - pack.n_series * ocv
+    return Steps(samples.time_us[i], volt, amps1 - amps, mean_c, np.asarray(seconds, np.float64))
 
 
 def resistance_readings(samples: Samples, runs: Runs, pack: Pack, home: Path | None = None) -> list[ResistanceReading]:

@@ -51,21 +51,44 @@ class Anchors:
 
 
 @njit(cache=True, nogil=True)
-def _rests(time_us, current, joined, small, least_us, first, last):  # pragma: no cover
+def _rests(index, time_us, current, joined, small, least_us, first, last):  # pragma: no cover
     """First and last sample of every stretch at rest long enough; returns how many."""
-    found, begin, n = 0, -1, time_us.shape[0]
+    found, begin, n = 0, -1, index.shape[0]
     for i in range(n):
-        quiet = abs(current[i]) < small
+        quiet = abs(current[index[i]]) < small
         if quiet and begin < 0:
             begin = i
         ends = begin >= 0 and (not quiet or i == n - 1 or not joined[i])
         if ends:
             stop = i if quiet else i - 1
-            if time_us[stop] - time_us[begin] >= least_us:
+            if time_us[index[stop]] - time_us[index[begin]] >= least_us:
                 first[found], last[found] = begin, stop
                 found += 1
             begin = -1
     return found
+
+
+@njit(cache=True, nogil=True)
+def _cell_voltages(index, volt, current, ohm, n_series, out):  # pragma: no cover
+    """Open-circuit voltage of a cell at each accepted sample, were it at rest."""
+    for i in range(index.shape[0]):
+        j = index[i]
+        out[i] = (volt[j] - current[j] * ohm) / n_series
+
+
+@njit(cache=True, nogil=True)
+def _sums(value, mean, first, last, out):  # pragma: no cover
+    """Sum of value - mean from first to last of each stretch, as a difference of one sum that goes on."""
+    total, at = 0.0, 0
+    for k in range(first.shape[0]):
+        while at < first[k]:
+            total += value[at] - mean
+            at += 1
+        begin = total
+        while at <= last[k]:
+            total += value[at] - mean
+            at += 1
+        out[k] = total - begin
 
 
 def rested_points(samples: Samples, runs: Runs, pack: Pack, curve: CellCurve, rule: Rules) -> Anchors:
@@ -79,17 +102,19 @@ def rested_points(samples: Samples, runs: Runs, pack: Pack, curve: CellCurve, ru
     none = np.zeros(0)
     if not curve.known or index.shape[0] < 2:
         return Anchors(np.zeros(0, np.int64), np.zeros(0, np.int64), none, none, none, none)
-    time, current = samples.time_us[index], samples.current_a[index]
-    joined = np.concatenate((runs.joined, [False]))
     first, last = np.empty(index.shape[0], np.int64), np.empty(index.shape[0], np.int64)
     least_us = int(rule("capacity", "rest_hours") * US_PER_HOUR)
-    found = _rests(time, current, joined, rule("cut", "rest_c_rate") * pack.capacity_ah, least_us, first, last)
+    small = rule("cut", "rest_c_rate") * pack.capacity_ah
+    found = _rests(index, samples.time_us, samples.current_a, runs.joined, small, least_us, first, last)
     first, last = first[:found], last[:found]
+    time = runs.of(samples.time_us)
     ready = np.searchsorted(time, time[first] + least_us)
-    cell_v = (samples.voltage_v[index] - current * pack.resistance_ohm) / pack.n_series
-    total = np.concatenate(([0.0], np.cumsum(cell_v - cell_v.mean())))
+    cell_v, moved_v = np.empty(index.shape[0]), np.empty(found)
+    _cell_voltages(index, samples.voltage_v, samples.current_a, pack.resistance_ohm, pack.n_series, cell_v)
+    mean_v = cell_v.mean()
+    _sums(cell_v, mean_v, ready, last, moved_v)
     count = last - ready + 1
-    ocv = (total[last + 1] - total[ready]) / count + cell_v.mean()
+    ocv = moved_v / count + mean_v
     soc = pack.ocv.soc(ocv)
     slope = np.maximum(slope_of(pack.ocv, soc), 1e-6)
     # Half of the noise is the sensor's own and does not average out within a rest.
@@ -100,8 +125,8 @@ def rested_points(samples: Samples, runs: Runs, pack: Pack, curve: CellCurve, ru
     good = inside & (np.hypot(sigma, curve_sigma) < rule("capacity", "anchor_sigma_frac"))
     if pack.chemistry == "lfp":
         good &= (soc > rule("capacity", "lfp_high_soc_frac")) | (soc < rule("capacity", "lfp_low_soc_frac"))
-    temp = samples.battery_temp_c[index]
-    return Anchors(last[good], time[last[good]], temp[last[good]], soc[good], sigma[good], curve_sigma[good])
+    temp = samples.battery_temp_c[index[last[good]]]
+    return Anchors(last[good], time[last[good]], temp, soc[good], sigma[good], curve_sigma[good])
 
 
 def slope_of(ocv: OcvCurve, soc: FloatArray) -> FloatArray:

@@ -14,7 +14,7 @@ from models.domain import Pack
 from models.sessions import US_PER_HOUR, Finding, Rules, Samples, finding, runs_of
 
 # Displayed values up to this may be fractions taken for percent. [1]
-_LOW_FRAC = 0.0105
+LOW_FRAC = 0.0105
 
 
 def mend_soc_scale(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list[Finding]]:
@@ -27,7 +27,7 @@ def mend_soc_scale(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, 
     Samples, list of Finding
         ``soc_scale``.
     """
-    low = np.isfinite(samples.soc_frac) & (samples.soc_frac <= _LOW_FRAC)
+    low = np.isfinite(samples.soc_frac) & (samples.soc_frac <= LOW_FRAC)
     if low.sum() < rule("defects", "soc_scale_samples"):
         return samples, []
     rows = np.flatnonzero(np.isfinite(samples.soc_frac))

@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from models import parameters
@@ -82,6 +84,7 @@ class Samples:
     MAIN = ("voltage_v", "current_a", "soc_frac", "battery_temp_c", "ambient_c", "power_kw", "odometer_km")
     REGISTERS = ("energy_in_register_kwh", "energy_out_register_kwh")
     CHANNELS = (*MAIN, "soh_frac", *REGISTERS)
+    ARRAYS = ("time_us", "state", "ref", "charger", "meter", *CHANNELS)
 
     def __post_init__(self) -> None:
         n = self.time_us.shape[0]
@@ -92,6 +95,11 @@ class Samples:
             object.__setattr__(self, "charger", np.zeros(n, dtype=bool))
         if self.meter.shape[0] != n:
             object.__setattr__(self, "meter", np.zeros(n, dtype=np.int64))
+        # Compiled code is made for one kind of arrays: whole, not to be written.
+        for name in self.ARRAYS:
+            array = np.ascontiguousarray(getattr(self, name)).view()
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
 
     @property
     def size(self) -> int:
@@ -100,10 +108,7 @@ class Samples:
 
     def take(self, index: IntArray | BoolArray) -> Samples:
         """Some of the samples, or all in another order."""
-        arrays = {
-            name: getattr(self, name)[index] for name in ("time_us", "state", "ref", "charger", "meter", *self.CHANNELS)
-        }
-        return replace(self, **arrays)
+        return replace(self, **{name: getattr(self, name)[index] for name in self.ARRAYS})
 
     @property
     def accepted(self) -> BoolArray:
@@ -227,14 +232,29 @@ def runs_of(*columns: NDArray[np.generic]) -> IntArray:
     return np.cumsum(change).astype(np.int64)
 
 
+@njit(cache=True, nogil=True)
+def _all_typed(state, current, power, small):  # pragma: no cover
+    """Whether every sample has a state and no current is against it."""
+    for i in range(state.shape[0]):
+        if state[i] == UNKNOWN:
+            return False
+        if state[i] == Use.CHARGE and current[i] < -small and not power[i] > 0.0:
+            return False
+        if state[i] == Use.EXPORT and current[i] > small and not power[i] < 0.0:
+            return False
+    return True
+
+
 def typed_states(samples: Samples, capacity_ah: float, rule: Rules) -> tuple[NDArray[np.int8], list[Finding]]:
     """State of every sample: as logged, else by meter and current; the sign of the current corrects charge and export.
 
     A run of two or more samples labelled ``charge`` while the battery is discharged (and the meter does not say
     otherwise) is an export, and the other way round.
     """
-    state = samples.state.copy()
     small = rule("cut", "rest_c_rate") * capacity_ah
+    if _all_typed(samples.state, samples.current_a, samples.power_kw, small):
+        return samples.state, []
+    state = samples.state.copy()
     current = np.nan_to_num(samples.current_a)
     power = np.nan_to_num(samples.power_kw)
     unknown = state == UNKNOWN
@@ -291,28 +311,48 @@ class Runs:
     first: IntArray
     last: IntArray
 
+    def of(self, values: NDArray[Any]) -> NDArray[Any]:
+        """What the accepted samples have of a column of the samples, shape (m,); the column itself where all are."""
+        return values if self.index.shape[0] == values.shape[0] else values[self.index]
+
+
+@njit(cache=True, nogil=True)
+def _cut(
+    time_us, volt, current, state, ref, small, rest_us, active_us, index, run, use, joined, first, last
+):  # fmt: skip  # pragma: no cover
+    """How many samples are accepted, and how many runs there are."""
+    m = r = 0
+    before = -1
+    for i in range(time_us.shape[0]):
+        if not (np.isfinite(volt[i]) and np.isfinite(current[i])):
+            continue
+        new = True
+        if before >= 0:
+            rest = state[i] == Use.REST or state[before] == Use.REST
+            still = rest and abs(current[i]) < small and abs(current[before]) < small
+            near = time_us[i] - time_us[before] <= (rest_us if still else active_us)
+            joined[m - 1] = near
+            new = not near or state[i] != state[before] or ref[i] != ref[before]
+        if new:
+            use[r], first[r] = state[i], m
+            r += 1
+        index[m], run[m], last[r - 1] = i, r - 1, m
+        m += 1
+        before = i
+    return m, r
+
 
 def cut(samples: Samples, state: NDArray[np.int8], capacity_ah: float, rule: Rules) -> Runs:
     """Cut accepted samples by state, session name and gaps.
 
     A gap is longer than half an hour, or four hours where no current flows at either end and one of them is a rest.
     """
-    index = np.flatnonzero(samples.accepted).astype(np.int64)
-    time, use, ref = samples.time_us[index], state[index], samples.ref[index]
-    m = index.shape[0]
-    step = np.diff(time)
-    rest = use == Use.REST
-    still = np.abs(samples.current_a[index]) < rule("cut", "rest_c_rate") * capacity_ah
-    limit = np.where(
-        (rest[1:] | rest[:-1]) & still[1:] & still[:-1],
-        int(rule("cut", "gap_rest_hours") * US_PER_HOUR),
-        int(rule("cut", "gap_active_minutes") * 60 * US_PER_S),
-    )
-    joined = step <= limit
-    piece = np.zeros(m, dtype=np.int64)
-    piece[1:] = np.cumsum(~joined)
-    run = runs_of(use, ref, piece) if m else np.zeros(0, dtype=np.int64)
-    edge = np.flatnonzero(np.diff(run)) + 1
-    first = np.concatenate(([0], edge)).astype(np.int64) if m else np.zeros(0, dtype=np.int64)
-    last = np.concatenate((edge - 1, [m - 1])).astype(np.int64) if m else np.zeros(0, dtype=np.int64)
-    return Runs(index, run, use[first].astype(np.int8), joined, first, last)
+    n = samples.size
+    index, run, first, last = (np.empty(n, np.int64) for _ in range(4))
+    use, joined = np.empty(n, np.int8), np.empty(n, np.bool_)
+    m, r = _cut(
+        samples.time_us, samples.voltage_v, samples.current_a, state, samples.ref,
+        rule("cut", "rest_c_rate") * capacity_ah, int(rule("cut", "gap_rest_hours") * US_PER_HOUR),
+        int(rule("cut", "gap_active_minutes") * 60 * US_PER_S), index, run, use, joined, first, last,
+    )  # fmt: skip
+    return Runs(index[:m], run[:m], use[:r].copy(), joined[: max(m - 1, 0)], first[:r].copy(), last[:r].copy())

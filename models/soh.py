@@ -23,7 +23,6 @@ from numba import njit
 
 from models.domain import FloatArray, IntArray, Pack
 from models.integral import Integral
-from models.reconcile import interp_known
 from models.rested import Anchors, CellCurve, rested_points
 from models.sessions import US_PER_HOUR, Rules, Runs, Samples
 
@@ -60,6 +59,43 @@ class Pairs:
     hours: FloatArray
 
 
+@njit(cache=True, nogil=True)
+def _sums(index, time_us, current, interval_ah, joined, position, charge, spread, missing):  # pragma: no cover
+    """Charge, its variance and the gaps from the first accepted sample to those at rising positions."""
+    ah = square = 0.0
+    gaps = at = 0
+    for k in range(position.shape[0]):
+        for i in range(at, position[k]):
+            i0, i1 = index[i], index[i + 1]
+            if not np.isnan(interval_ah[i]):
+                ah += interval_ah[i]
+            width = (current[i1] - current[i0]) * ((time_us[i1] - time_us[i0]) / US_PER_HOUR)
+            square += width * width / 12.0
+            gaps += not joined[i]
+        at = position[k]
+        charge[k], spread[k], missing[k] = ah, square, gaps
+
+
+@njit(cache=True, nogil=True)
+def _moved(index, first, last, soc, interval_ah, a, b, count, moved):  # pragma: no cover
+    """First and last sample of each run whose SOC is logged (its last where none is), how many are, and the charge
+    between the two.
+    """
+    ah = 0.0
+    for k in range(first.shape[0]):
+        a[k] = b[k] = last[k]
+        begin = end = 0.0
+        for i in range(first[k], last[k] + 1):
+            if np.isfinite(soc[index[i]]):
+                if count[k] == 0:
+                    a[k], begin = i, ah
+                b[k], end = i, ah
+                count[k] += 1
+            if i < interval_ah.shape[0] and not np.isnan(interval_ah[i]):
+                ah += interval_ah[i]
+        moved[k] = end - begin
+
+
 def anchor_pairs(anchors: Anchors, samples: Samples, runs: Runs, integral: Integral) -> Pairs:
     """Pairs of consecutive anchors between which no interval is missing.
 
@@ -67,16 +103,15 @@ def anchor_pairs(anchors: Anchors, samples: Samples, runs: Runs, integral: Integ
     """
     if anchors.size < 2:
         return Pairs(np.zeros(0, np.int64), np.zeros(0), np.zeros(0), np.zeros(0))
-    time, current = samples.time_us[runs.index], samples.current_a[runs.index]
-    step_h = np.diff(time) / US_PER_HOUR
-    charge = np.concatenate(([0.0], np.cumsum(np.nan_to_num(integral.interval_ah))))
-    spread = np.concatenate(([0.0], np.cumsum((np.diff(current) * step_h) ** 2 / 12.0)))
-    missing = np.concatenate(([0], np.cumsum(~runs.joined)))
-    a, b = anchors.position[:-1], anchors.position[1:]
-    whole = missing[a] == missing[b]
+    charge, spread, missing = np.empty(anchors.size), np.empty(anchors.size), np.empty(anchors.size, np.int64)
+    _sums(
+        runs.index, samples.time_us, samples.current_a, integral.interval_ah, runs.joined, anchors.position, charge,
+        spread, missing,
+    )  # fmt: skip
+    whole = missing[:-1] == missing[1:]
     left = np.flatnonzero(whole).astype(np.int64)
-    a, b = a[whole], b[whole]
-    return Pairs(left, charge[b] - charge[a], spread[b] - spread[a], (time[b] - time[a]) / US_PER_HOUR)
+    hours = np.diff(anchors.time_us)[whole] / US_PER_HOUR
+    return Pairs(left, np.diff(charge)[whole], np.diff(spread)[whole], hours)
 
 
 @njit(cache=True, nogil=True)
@@ -253,21 +288,18 @@ def bms_readings(samples: Samples, runs: Runs, integral: Integral, pack: Pack, r
     index = runs.index
     if index.shape[0] < 2:
         return []
-    time = samples.time_us[index]
-    soc = interp_known(time, samples.time_us, samples.soc_frac)
-    logged = np.isfinite(samples.soc_frac[index])
-    charge = np.concatenate(([0.0], np.cumsum(np.nan_to_num(integral.interval_ah))))
-    count = np.concatenate(([0], np.cumsum(logged)))
-    a, b = _outer_logged(runs, logged)
-    enough = (b > a) & (count[b + 1] - count[a] >= 2)
-    swing = np.where(enough, soc[b] - soc[a], 0.0)
-    moved = charge[b] - charge[a]
+    r = runs.use.shape[0]
+    a, b, count = np.zeros(r, np.int64), np.zeros(r, np.int64), np.zeros(r, np.int64)
+    moved = np.zeros(r)
+    _moved(index, runs.first, runs.last, samples.soc_frac, integral.interval_ah, a, b, count, moved)
+    time = runs.of(samples.time_us)
+    soc = samples.soc_frac[index[b]] - samples.soc_frac[index[a]]
+    swing = np.where((b > a) & (count >= 2), soc, 0.0)
     hours = (time[b] - time[a]) / US_PER_HOUR
     # Displayed SOC lags and is rounded; a run counts where it moves far and the charge has its sign.
     good = np.flatnonzero((np.abs(np.nan_to_num(swing)) > rule("capacity", "bms_min_swing_frac")) & (moved * swing > 0))
     usable_ah = pack.capacity_ah * (pack.window_high_frac - pack.window_low_frac)
     month = _month(time[b[good]])
-    temps = samples.battery_temp_c[index]
     out: list[Reading] = []
     for m in np.unique(month):
         rows = good[month == m]
@@ -275,7 +307,7 @@ def bms_readings(samples: Samples, runs: Runs, integral: Integral, pack: Pack, r
         capacity = float(ah.sum() / dz.sum())
         random = np.sqrt(2.0 * rows.shape[0]) * rule("capacity", "bms_soc_sigma_frac") * capacity / float(dz.sum())
         offset = rule("capacity", "current_offset_sigma_a") * abs(float((np.sign(moved[rows]) * hours[rows]).sum()))
-        t = temps[np.concatenate((a[rows], b[rows]))]
+        t = samples.battery_temp_c[index[np.concatenate((a[rows], b[rows]))]]
         temp = float(t[np.isfinite(t)].mean()) if np.isfinite(t).any() else float("nan")
         capacity, temp_sigma = _to_reference(capacity, temp, rule)
         fresh = (
@@ -302,17 +334,6 @@ def bms_readings(samples: Samples, runs: Runs, integral: Integral, pack: Pack, r
             )
         )
     return out
-
-
-def _outer_logged(runs: Runs, logged: np.ndarray) -> tuple[IntArray, IntArray]:
-    """First and last sample of each run whose SOC is logged (the run's first where none is), shape (r,) each."""
-    n = runs.index.shape[0]
-    place = np.arange(n)
-    next_logged = np.minimum.accumulate(np.where(logged, place, n)[::-1])[::-1]
-    last_logged = np.maximum.accumulate(np.where(logged, place, -1))
-    a = np.minimum(next_logged[runs.first], runs.last)
-    b = np.maximum(last_logged[runs.last], runs.first)
-    return a.astype(np.int64), np.maximum(a, b).astype(np.int64)
 
 
 def capacity_readings(

@@ -25,6 +25,7 @@ from warehouse import intake
 from warehouse.checks import run_checks
 from warehouse.formatspec import load_format
 from warehouse.keys import KEY_FILE, KeyFileError, hash_id, id_key, write_demo_key, write_demo_marker
+from warehouse.logbook import logbook
 from warehouse.readers.source import file_sha256
 from warehouse.store import Warehouse, WarehouseError, open_warehouse
 
@@ -394,6 +395,6 @@ def test_real_files_are_taken_in_whole(tmp_path: Path) -> None:
         flags = dict(sessions["flags"].explode(empty_as_null=True).drop_nulls().value_counts().rows())
         # The clock was UTC until 2019-06-22: with that, every logged length agrees with its start and end.
         assert flags == {"clock_was_utc": 1372, "open": 32}
-        assert wh.part_flags(hash_id(home.home, "bmw_i3_60ah_steinstraeter")) == ("date_assumed",)
+        assert logbook(wh)[hash_id(home.home, "bmw_i3_60ah_steinstraeter")].flags == ("date_assumed",)
         assert wh.scalar("SELECT count(*) FROM core_home_hour WHERE flag LIKE '%negative_clipped%'") == 15
         assert wh.scalar("SELECT min(load_kwh) FROM core_home_hour") == 0.0

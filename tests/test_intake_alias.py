@@ -16,6 +16,7 @@ from pipelines.steps.intake import ingest, register_fleet
 from tests.test_intake_fleet import BASE, failed, fleet
 from warehouse.forget import search
 from warehouse.keys import hash_id
+from warehouse.logbook import logbook
 from warehouse.store import open_warehouse
 
 SAMPLES = "vehicle,time_utc,session,state,voltage_v,current_a,soc_pct,battery_temp_c,ambient_c,power_kw,odometer_km\n"
@@ -42,6 +43,9 @@ def test_logs_of_car_and_charger_are_one_life(tmp_path: Path, registered_alone: 
     assert all(not result.note for result in ingest(home, list(logs(tmp_path)), "fadecast_samples"))
     with open_warehouse(home.home) as wh:
         assert wh.vehicles_with("samples") == [car]
+        assert list(book := logbook(wh)) == [car], "and the night, which reads the ledger once, sees the same"
+        assert (book[car].names, book[car].paths) == (wh.names_of(car), {"samples": wh.parts("samples", car)})
+        assert book[car].rows == 5 and wh.samples_and_late(car, book[car])[0].equals(wh.samples(car))
         rows = wh.samples(car)
         assert (rows.height, rows["vehicle_id"].unique().to_list()) == (5, [car])
         assert b"CP7" not in b"".join(p.read_bytes() for p in home.home.rglob("*") if p.is_file())

@@ -13,6 +13,7 @@ from pipelines.steps.intake import ingest
 from warehouse import packs
 from warehouse.checks import run_checks
 from warehouse.digest import digest
+from warehouse.logbook import logbook
 from warehouse.store import Warehouse, WarehouseError, open_warehouse
 
 HEAD = "vehicle,time_utc,session,state,voltage_v,current_a,soc_pct,battery_temp_c,ambient_c,power_kw,odometer_km"
@@ -41,7 +42,9 @@ def home(tmp_path: Path) -> Settings:
 
 
 def state(wh: Warehouse) -> dict[str, object]:
-    lives = {v: wh.samples_and_late(v) for v in wh.vehicles_with("samples")}
+    book = logbook(wh)
+    assert {v: book[v].paths["samples"] for v in book} == {v: wh.parts("samples", v) for v in book}
+    lives = {v: wh.samples_and_late(v, book[v]) for v in wh.vehicles_with("samples")}
     seen = {v: (frame.rows(), late.to_list()) for v, (frame, late) in lives.items()}
     return {"digest": digest(wh), "lives": seen, "failed": [c.name for c in run_checks(wh) if not c.passed]}
 

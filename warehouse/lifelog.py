@@ -9,8 +9,10 @@ import polars as pl
 
 from warehouse.coded import PART
 from warehouse.raw import RAW_SCHEMAS
+from warehouse.store import there
 
 if TYPE_CHECKING:
+    from warehouse.logbook import Logged
     from warehouse.store import Warehouse
 
 # A file without `PART` is one part.
@@ -18,15 +20,18 @@ _FILE = "_file"
 METER = "meter"
 
 
-def rows_of(wh: Warehouse, vehicle_id: str, kind: str) -> pl.DataFrame:
+def rows_of(wh: Warehouse, vehicle_id: str, kind: str, log: Logged | None = None) -> pl.DataFrame:
     """Rows of a vehicle under any of its names, all under its own, in the order of the parts; with `PART`.
+
+    Whoever reads many vehicles gives what the ledger says of each (`warehouse.logbook`).
 
     Files are sorted by vehicle: row groups that hold only others are passed over unread. Columns that a file was
     written without (an earlier release) are empty, the logger a car. Samples of a vehicle with several aliases say in
     `METER` under which of its names (`Warehouse.names_of`) each was logged.
     """
-    names, schema = wh.names_of(vehicle_id), {**RAW_SCHEMAS[kind], PART: pl.String()}
-    paths = wh.parts(kind, vehicle_id)
+    names = wh.names_of(vehicle_id) if log is None else log.names
+    paths = wh.parts(kind, vehicle_id) if log is None else there(log.paths.get(kind, []))
+    schema = {**RAW_SCHEMAS[kind], PART: pl.String()}
     if not paths:
         return pl.DataFrame(schema=schema)
     frame = pl.scan_parquet(

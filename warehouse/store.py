@@ -26,6 +26,8 @@ from warehouse.registry import Registry, RegistryError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from warehouse.logbook import Logged
+
 DATABASE = "warehouse.duckdb"
 LOCK = "warehouse.lock"
 LOCK_PATIENCE_S = 20.0
@@ -178,13 +180,7 @@ class Warehouse:
             given.append(self.names_of(vehicle_id))
         # A file may hold several parts (`warehouse.packs`).
         found = self.rows(f"SELECT p.part_path, min(p.rowid) {asked} GROUP BY 1 ORDER BY 2", given)
-        paths = [self.home / row[0] for row in found]
-        for path in paths:
-            if not path.exists():
-                raise WarehouseError(
-                    f"Raw part {path.name} is in the ledger but not on the disk; restore {path.parent} from a copy."
-                )
-        return paths
+        return there([self.home / row[0] for row in found])
 
     def names_of(self, vehicle_id: str) -> list[str]:
         """Ids under which a vehicle stands in the logs: its own, and its aliases of the fleet file."""
@@ -199,41 +195,22 @@ class Warehouse:
         )
         return [row[0] for row in self.rows(sql, [kind])]
 
-    def part_flags(self, vehicle_id: str) -> tuple[str, ...]:
-        """What holds for whole parts of a vehicle, e.g. ``date_assumed``; sorted."""
-        found = self.rows(
-            "SELECT DISTINCT unnest(p.flags) AS flag FROM meta_part p JOIN meta_part_vehicle v USING (part_id)"
-            " WHERE v.vehicle_id IN (SELECT unnest(?)) ORDER BY 1",
-            [self.names_of(vehicle_id)],
-        )
-        return tuple(row[0] for row in found)
-
-    def formats_of(self, vehicle_id: str) -> tuple[str, ...]:
-        """Formats of the logs of a vehicle, sorted."""
-        found = self.rows(
-            "SELECT DISTINCT f.format FROM meta_part_vehicle v JOIN meta_part p USING (part_id, kind)"
-            " JOIN meta_file f USING (sha256) WHERE v.vehicle_id IN (SELECT unnest(?))"
-            " AND f.status = 'loaded' ORDER BY 1",
-            [self.names_of(vehicle_id)],
-        )
-        return tuple(row[0] for row in found)
-
     def samples(self, vehicle_id: str) -> pl.DataFrame:
         """Accepted samples of a vehicle in time order, one a time and logger (columns as in raw parts; maybe empty)."""
         return self.samples_and_late(vehicle_id)[0]
 
-    def samples_and_late(self, vehicle_id: str) -> tuple[pl.DataFrame, pl.Series]:
+    def samples_and_late(self, vehicle_id: str, log: Logged | None = None) -> tuple[pl.DataFrame, pl.Series]:
         """As `samples`, and the times of those that stand in their file behind one of a later time, sorted."""
         from warehouse.lifelog import late_times, rows_of, samples_of
 
-        rows = rows_of(self, vehicle_id, "samples")
+        rows = rows_of(self, vehicle_id, "samples", log)
         return samples_of(rows), late_times(rows)
 
-    def sessions(self, vehicle_id: str) -> pl.DataFrame:
+    def sessions(self, vehicle_id: str, log: Logged | None = None) -> pl.DataFrame:
         """Logged sessions of a vehicle by start and kind; a session logged open and later closed appears closed."""
         from warehouse.lifelog import rows_of, sessions_of
 
-        return sessions_of(rows_of(self, vehicle_id, "sessions"))
+        return sessions_of(rows_of(self, vehicle_id, "sessions", log))
 
     def pin_as_of(self, day: date | None) -> None:
         """Look at the data as of this day (``nightly --as-of``); None goes back to the data's own last day."""
@@ -253,6 +230,22 @@ class Warehouse:
         if last is None:
             raise WarehouseError("There are no samples or sessions yet; take logs in with `fadecast ingest`.")
         return (last + DAY_TOLERANCE).date() - timedelta(days=1)
+
+
+def there(paths: list[Path]) -> list[Path]:
+    """The same files of raw parts.
+
+    Raises
+    ------
+    WarehouseError
+        One of them is gone from the disk.
+    """
+    for path in paths:
+        if not path.exists():
+            raise WarehouseError(
+                f"Raw part {path.name} is in the ledger but not on the disk; restore {path.parent} from a copy."
+            )
+    return paths
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -30,6 +30,7 @@ from pipelines.steps.fleet import load_homes, load_vehicles
 from pipelines.steps.history_logged import SENTINELS, logged_findings
 from pipelines.steps.history_rows import TABLES, load_duty, load_readings, load_sessions, load_steps, rows_of
 from warehouse.fleetfile import odometer_readings
+from warehouse.logbook import Logged, logbook
 from warehouse.store import Warehouse
 
 SUBJECT = "history"
@@ -91,6 +92,15 @@ class _Inputs:
     rule: Rules
     km: dict[str, list[Odometer]]
     end: date | None
+    logged: dict[str, Logged]
+    spans: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
+
+    def air_span(self, series: str) -> list[tuple[Any, ...]]:
+        """Hours of an air series, the first and the last."""
+        if series not in self.spans:
+            asked = "SELECT count(*), min(time_utc), max(time_utc) FROM core_air_hour WHERE air_series_id = ?"
+            self.spans[series] = self.wh.rows(asked, [series])
+        return self.spans[series]
 
     def air_series(self, vehicle: Vehicle) -> str:
         home = self.homes.get(vehicle.home_id)
@@ -107,8 +117,8 @@ def build_history(wh: Warehouse, settings: Settings) -> HistoryResult:
     """
     rule = rules(settings.home)
     vehicles = load_vehicles(wh)
-    inputs = _Inputs(wh, settings, load_homes(wh), rule, _fleet_km(wh), cut_after(wh))
-    logged = sorted({*wh.vehicles_with("samples"), *wh.vehicles_with("sessions")})
+    logged = logbook(wh)
+    inputs = _Inputs(wh, settings, load_homes(wh), rule, _fleet_km(wh), cut_after(wh), logged)
     versions = {v: _version(inputs, vehicles[v]) for v in logged if v in vehicles}
     known = dict(wh.rows("SELECT vehicle_id, version FROM meta_state WHERE subject = ? ORDER BY 1", [SUBJECT]))
     dirty = [v for v in logged if v in versions and known.get(v) != versions[v]]
@@ -118,27 +128,20 @@ def build_history(wh: Warehouse, settings: Settings) -> HistoryResult:
             _forget(wh, gone)
     counts = np.zeros(3, dtype=np.int64)
     with ThreadPoolExecutor(settings.workers) as pool:
-        for batch in _batches(wh, dirty, settings.batch_vehicles):
-            jobs = [_job(inputs, vehicles[v], versions[v]) for v in batch]
-            lives = list(pool.map(lambda job: _live(job, rule), jobs))
-            counts += _write(wh, jobs, lives)
-            del jobs, lives  # before the next are read
+        for batch in _batches(logged, dirty, settings.batch_vehicles):
+            # While one is computed the next is read.
+            futures = [pool.submit(_made, _job(inputs, vehicles[v], versions[v]), rule) for v in batch]
+            counts += _write(wh, [future.result() for future in futures])
     unregistered = tuple(v for v in logged if v not in vehicles)
     return HistoryResult(tuple(dirty), unregistered, int(counts[0]), int(counts[1]), int(counts[2]))
 
 
-def _batches(wh: Warehouse, ids: list[str], vehicles: int) -> list[list[str]]:
+def _batches(logged: dict[str, Logged], ids: list[str], vehicles: int) -> list[list[str]]:
     """Vehicles in turn, so many at once that their samples fit into memory."""
-    rows = dict(
-        wh.rows(
-            "SELECT coalesce(a.vehicle_id, v.vehicle_id), sum(v.rows)::BIGINT FROM meta_part_vehicle v"
-            " LEFT JOIN core_alias a ON a.alias_id = v.vehicle_id WHERE v.kind = 'samples' GROUP BY 1 ORDER BY 1"
-        )
-    )
     batches: list[list[str]] = []
     held = 0
     for vehicle_id in ids:
-        n = rows.get(vehicle_id, 0)
+        n = logged[vehicle_id].rows
         if not batches or len(batches[-1]) >= vehicles or held + n > BATCH_SAMPLES:
             batches.append([])
             held = 0
@@ -165,13 +168,9 @@ def cut_after(wh: Warehouse) -> date | None:
 
 
 def _version(inputs: _Inputs, vehicle: Vehicle) -> str:
-    wh = inputs.wh
-    parts = wh.rows(
-        "SELECT kind, part_id, vehicle_id FROM meta_part_vehicle WHERE vehicle_id IN (SELECT unnest(?)) ORDER BY ALL",
-        [wh.names_of(vehicle.vehicle_id)],
-    )
+    parts = inputs.logged[vehicle.vehicle_id].parts
     series = inputs.air_series(vehicle)
-    air = wh.rows("SELECT count(*), min(time_utc), max(time_utc) FROM core_air_hour WHERE air_series_id = ?", [series])
+    air = inputs.air_span(series)
     pack = pack_of(vehicle, inputs.settings.home)
     curve = curve_of(vehicle, inputs.settings)
     known = inputs.km.get(vehicle.vehicle_id)
@@ -241,7 +240,9 @@ def logged_of(frame: pl.DataFrame) -> list[RawSession]:
 
 def _job(inputs: _Inputs, vehicle: Vehicle, version: str) -> _Job:
     wh, settings = inputs.wh, inputs.settings
-    (samples, late), logged = wh.samples_and_late(vehicle.vehicle_id), wh.sessions(vehicle.vehicle_id)
+    log = inputs.logged[vehicle.vehicle_id]
+    samples, late = wh.samples_and_late(vehicle.vehicle_id, log)
+    logged = wh.sessions(vehicle.vehicle_id, log)
     if inputs.end is not None:
         end = pl.lit(inputs.end).cast(pl.Datetime("us"))
         samples, logged = samples.filter(pl.col("time_utc") <= end), logged.filter(pl.col("start_utc") < end)
@@ -260,9 +261,9 @@ def _job(inputs: _Inputs, vehicle: Vehicle, version: str) -> _Job:
         air_c=air.get_column("air_temp_c").cast(pl.Float64).fill_null(float("nan")).to_numpy(),
         typical_year=bool(air.height and air.get_column("typical_year")[0]),
         known_km=inputs.km.get(vehicle.vehicle_id, []),
-        flags=wh.part_flags(vehicle.vehicle_id),
+        flags=log.flags,
         logged_findings=logged_findings(samples, logged, late),
-        source=" + ".join(wh.formats_of(vehicle.vehicle_id)),
+        source=" + ".join(log.formats),
         version=version,
     )
 
@@ -296,28 +297,32 @@ def _forget(wh: Warehouse, ids: list[str]) -> None:
     wh.con.execute(f"DELETE FROM meta_state WHERE subject = '{SUBJECT}' AND vehicle_id IN ({marks})", ids)  # noqa: S608
 
 
-def _rows(job: _Job, life: Life, km: list[Odometer]) -> dict[str, pl.DataFrame]:
+@dataclass(frozen=True, eq=False)
+class _Made:
+    vehicle_id: str
+    version: str
+    frames: dict[str, pl.DataFrame]
+    counts: tuple[int, int, int]
+
+
+def _made(job: _Job, rule: Rules) -> _Made:
+    """Rows of a vehicle; its samples are needed no longer."""
+    life, km = _live(job, rule)
+    counts = len(life.sessions), len(life.readings), sum(f.rows for f in life.findings)
     life = replace(life, findings=merged([*life.findings, *job.logged_findings]))
-    return rows_of(job.vehicle, life, km, job.flags, bool(job.air_hour.shape[0]), job.source)
+    frames = rows_of(job.vehicle, life, km, job.flags, bool(job.air_hour.shape[0]), job.source)
+    return _Made(job.vehicle.vehicle_id, job.version, frames, counts)
 
 
-def _write(wh: Warehouse, jobs: list[_Job], lives: list[tuple[Life, list[Odometer]]]) -> tuple[int, int, int]:
-    frames: dict[str, list[pl.DataFrame]] = {table: [] for table in TABLES}
-    for job, (life, km) in zip(jobs, lives, strict=True):
-        for table, frame in _rows(job, life, km).items():
-            frames[table].append(frame)
-    ids = [job.vehicle.vehicle_id for job in jobs]
+def _write(wh: Warehouse, made: list[_Made]) -> IntArray:
+    ids = [one.vehicle_id for one in made]
     with wh.transaction():
         _forget(wh, ids)
-        for table, parts in frames.items():
-            wh.append(table, pl.concat(parts))
-        state = {"vehicle_id": ids, "subject": [SUBJECT] * len(ids), "version": [j.version for j in jobs]}
+        for table in TABLES:
+            wh.append(table, pl.concat([one.frames[table] for one in made]))
+        state = {"vehicle_id": ids, "subject": [SUBJECT] * len(ids), "version": [one.version for one in made]}
         wh.append("meta_state", pl.DataFrame(state))
-    return (
-        sum(len(life.sessions) for life, _ in lives),
-        sum(len(life.readings) for life, _ in lives),
-        sum(f.rows for life, _ in lives for f in life.findings),
-    )
+    return np.array([one.counts for one in made], dtype=np.int64).sum(axis=0)
 
 
 __all__ = [
