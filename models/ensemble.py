@@ -11,17 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
+from numba import njit
 from scipy.special import ndtri
 
 from models.domain import FloatArray, IntArray
 from models.fleet import CohortFit, fleet_prior, prior_fit
-from models.fleet_predict import pack_capacity_frac
+from models.fleet_predict import pack_frac_of
 from models.laws.base import Law
-from models.parameters import entry
-from models.seeds import generator
+from models.parameters import entry, load
+from models.seeds import generator, shared_normal
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,33 @@ def apply_widening(
         Capacity today, for all draws or shape (draws,). [1]
     """
     draws = capacity_frac.shape[0]
-    now = np.maximum(1.0 - np.broadcast_to(now_frac, (draws,)), 0.0)[:, None]
-    outside = np.broadcast_to(outside_frac, (draws,))[:, None]
-    loss = np.maximum(1.0 - capacity_frac, 0.0)
-    beyond = np.maximum(loss - np.maximum(now, by.knee_from_frac), 0.0)
-    extra = by.knee_sigma * beyond + by.outside_sigma * outside * np.maximum(loss - now, 0.0)
-    return np.maximum(capacity_frac - knee[:, None] * extra, 0.0)
+    now, outside = (np.ascontiguousarray(np.broadcast_to(x, (draws,)), dtype=float) for x in (now_frac, outside_frac))
+    out = np.array(capacity_frac, dtype=float)
+    _widen(out, now, knee, outside, by.knee_from_frac, by.knee_sigma, by.outside_sigma)
+    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _widen(capacity, now, knee, outside, knee_from, knee_sigma, outside_sigma):  # pragma: no cover
+    """`apply_widening` in place."""
+    for d in range(capacity.shape[0]):
+        so_far = max(1.0 - now[d], 0.0)
+        first, beyond_range = max(so_far, knee_from), outside_sigma * outside[d]
+        for k in range(capacity.shape[1]):
+            loss = max(1.0 - capacity[d, k], 0.0)
+            extra = knee_sigma * max(loss - first, 0.0) + beyond_range * max(loss - so_far, 0.0)
+            capacity[d, k] = max(capacity[d, k] - knee[d] * extra, 0.0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _to_pack(cell, now, spread, shape, growth, out):  # pragma: no cover
+    """Series spread, bend and pace of all draws; `now` becomes that of the pack, too. No growth, no pace."""
+    for d in range(cell.shape[0]):
+        now[d] = pack_frac_of(now[d], spread[d], shape[d])
+        for k in range(cell.shape[1]):
+            out[d, k] = pack_frac_of(cell[d, k], spread[d], shape[d])
+            if growth.shape[0] > 0:
+                out[d, k] = now[d] + (out[d, k] - now[d]) * growth[d, k]
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,15 +187,28 @@ def pack_capacity(
     """
     spread = worlds.spread_factor
     shape = np.ones(spread.shape) if worlds.shape is None else worlds.shape
-    pack = pack_capacity_frac(cell_frac, spread[:, None], shape[:, None])
-    now = pack_capacity_frac(now_frac, spread, shape)
-    if years is not None and worlds.pace is not None:
-        pack = now[:, None] + (pack - now[:, None]) * np.exp(worlds.pace[:, None] * np.sqrt(years))
+    now, pack = np.array(now_frac, dtype=float), np.empty(cell_frac.shape)
+    _to_pack(np.ascontiguousarray(cell_frac, dtype=float), now, spread, shape, _growth(worlds, years), pack)
     outside = worlds.outside_frac
     if outside_frac is not None:
         outside = np.array([outside_frac.get(k, 0.0) for k in worlds.law_ids])[worlds.member]
     pack = apply_widening(pack, worlds.knee, outside, worlds.by, now)
-    return pack * worlds.capacity_scale[:, None] + worlds.residual_shift_frac[:, None]
+    pack *= worlds.capacity_scale[:, None]
+    pack += worlds.residual_shift_frac[:, None]
+    return pack
+
+
+_GROWTH: WeakKeyDictionary[Worlds, tuple[bytes, FloatArray]] = WeakKeyDictionary()
+
+
+def _growth(worlds: Worlds, years: FloatArray | None) -> FloatArray:
+    """By how much loss to come is multiplied, shape (draws, periods), or none; kept, as all policies share it. [1]"""
+    if years is None or worlds.pace is None:
+        return np.empty((0, 0))
+    key, known = years.tobytes(), _GROWTH.get(worlds)
+    if known is None or known[0] != key:
+        known = _GROWTH[worlds] = key, np.exp(worlds.pace[:, None] * np.sqrt(years))
+    return known[1]
 
 
 def worlds(
@@ -211,13 +248,15 @@ def worlds(
         raise ValueError(f"worlds needs at least one draw a member, got {draws} draws for {n} members.")
     member = np.arange(draws, dtype=np.int64) % n
     counts = np.bincount(member, minlength=n)
+    known_rules = load("ensemble", home)
+    rules, wear = known_rules["ensemble"], known_rules["difference"]
     prior = fleet_prior(home)
     own_fits = [fits.get((cohort_id, law.law_id)) or prior_fit(cohort_id, law, prior) for law in laws]
     known = all((cohort_id, law.law_id) in fits for law in laws)
     weights = np.array([f.weight for f in own_fits]) if known else np.ones(n)
     # A law far outside the range it was found in says less of the level; the floor keeps it alive.
     inside = 1.0 - np.array([(outside_frac or {}).get(law.law_id, 0.0) for law in laws])
-    weights = weights * np.maximum(inside, entry("ensemble", "ensemble", home).number("weight_floor"))
+    weights = weights * np.maximum(inside, rules.number("weight_floor"))
     weights = weights / weights.sum()
     scale, spread, shape = np.empty(draws), np.empty(draws), np.empty(draws)
     logs = []
@@ -228,7 +267,8 @@ def worlds(
         shape[member == k] = drawn.shape
     given = [f.difference_weight for f in own_fits]
     apart = None if any(w is None for w in given) else np.array(given, dtype=float)
-    knee = np.maximum(generator(seed, "knee", cohort_id).standard_normal(draws), 0.0)
+    knee = np.maximum(shared_normal(seed, ("knee", cohort_id), (draws,)), 0.0)
+    stratified = _cycle_error(seed, cohort_id, draws)
     noise = generator(seed, "residual", vehicle_id).standard_normal(draws)
     return Worlds(
         tuple(law.law_id for law in laws),
@@ -242,22 +282,17 @@ def worlds(
         np.array([(outside_frac or {}).get(law.law_id, 0.0) for law in laws])[member],
         widening(home),
         shape,
-        entry("ensemble", "ensemble", home).number("pace_sigma") * _pace(seed, cohort_id, draws),
+        rules.number("pace_sigma") * shared_normal(seed, ("pace", cohort_id), (draws,)),
         difference_weight=None if apart is None else (apart / counts)[member],
-        cycle_error_frac=_cycle_error(seed, cohort_id, draws, home),
+        cycle_error_frac=wear.number("wear_error_ratio") * wear.number("wear_per_cycle_frac") * stratified,
     )
 
 
-def _pace(seed: int, cohort_id: str, draws: int) -> FloatArray:
-    return generator(seed, "pace", cohort_id).standard_normal(draws)
-
-
-def _cycle_error(seed: int, cohort_id: str, draws: int, home: Path | None) -> FloatArray:
+@lru_cache(maxsize=64)
+def _cycle_error(seed: int, cohort_id: str, draws: int) -> FloatArray:
     """Structural error of a cycle's cost: normal, stratified so that no median moves, shared by a cohort. [1]"""
-    e = entry("ensemble", "difference", home)
     normal = ndtri((np.arange(draws) + 0.5) / draws)
-    shuffled = generator(seed, "cycle error", cohort_id).permutation(normal)
-    return e.number("wear_error_ratio") * e.number("wear_per_cycle_frac") * np.asarray(shuffled, dtype=np.float64)
+    return np.asarray(generator(seed, "cycle error", cohort_id).permutation(normal), dtype=np.float64)
 
 
 def stacking_weights(log_scores: FloatArray, floor: float, prior_vehicles: float) -> FloatArray:
@@ -295,41 +330,3 @@ def stacking_weights(log_scores: FloatArray, floor: float, prior_vehicles: float
         w = new
     floor = min(floor, 1.0 / m)
     return floor + (1.0 - m * floor) * w
-
-
-def weighted_quantile(values: FloatArray, weights: FloatArray, q: float | Sequence[float]) -> FloatArray:
-    """Weighted quantiles along the first axis.
-
-    Linear between the middles of the weights' steps; equal weights give numpy's ``hazen`` quantiles.
-
-    Parameters
-    ----------
-    values
-        Shape (draws, ...).
-    weights
-        Shape (draws,), not negative.
-    q
-        One probability or several. [1]
-
-    Returns
-    -------
-    FloatArray
-        Shape (len(q), ...), or (...) for a single probability.
-
-    Examples
-    --------
-    >>> float(weighted_quantile(np.array([1.0, 2.0, 3.0]), np.ones(3), 0.5))
-    2.0
-    """
-    x = np.asarray(values, dtype=float)
-    probabilities = np.atleast_1d(np.asarray(q, dtype=float))
-    flat = x.reshape(x.shape[0], -1)
-    order = np.argsort(flat, axis=0, kind="stable")
-    in_order = np.take_along_axis(flat, order, axis=0)
-    w = np.asarray(weights, dtype=float)[order]
-    middle = (np.cumsum(w, axis=0) - 0.5 * w) / w.sum(axis=0)
-    out = np.empty((probabilities.shape[0], flat.shape[1]))
-    for j in range(flat.shape[1]):
-        out[:, j] = np.interp(probabilities, middle[:, j], in_order[:, j])
-    shaped = out.reshape((probabilities.shape[0], *x.shape[1:]))
-    return shaped[0] if np.ndim(q) == 0 else shaped

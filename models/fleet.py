@@ -25,7 +25,7 @@ from models.domain import FloatArray
 from models.fleet_predict import COHORT_EXTRA, OWN, own_log_multipliers
 from models.laws.base import Law
 from models.parameters import entry
-from models.seeds import generator
+from models.seeds import generator, shared_normal
 
 _GRID = np.linspace(-8.0, 8.0, 801)
 
@@ -193,7 +193,7 @@ class CohortFit:
         The vehicle's log-offset is drawn from its normal likelihood times Student's t, so that a car of which little
         is known keeps the tails of its prior; its other parameters follow it as in the Laplace approximation.
         """
-        shared = generator(seed, "cohort", self.cohort_id, self.law_id).standard_normal((draws, len(self.names)))
+        shared = shared_normal(seed, ("cohort", self.cohort_id, self.law_id), (draws, len(self.names)))
         step = shared @ _root(self.covariance).T
         v = self.vehicle(vehicle_id)
         rng = generator(seed, "vehicle", vehicle_id, self.law_id)

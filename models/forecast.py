@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from models.domain import BASELINE_POLICY, DAYS_PER_MONTH, FloatArray, History, IntArray
-from models.ensemble import Worlds, pack_capacity, weighted_quantile
+from models.ensemble import Worlds, pack_capacity
 from models.exposure import LEVELS
 from models.laws.base import Law
+from models.quantiles import weighted_quantile
 
 MONTHS_PER_YEAR = 12
 LEVEL_QUANTILES = (0.10, 0.25, 0.50, 0.75, 0.90)
@@ -160,8 +162,18 @@ def with_cycle_error(capacity_frac: FloatArray, worlds: Worlds, cycles: FloatArr
     """
     if worlds.cycle_error_frac is None or not cycles.any():
         return capacity_frac
-    loss = np.outer(worlds.cycle_error_frac, cycles)
-    return np.maximum(capacity_frac - np.maximum(loss, np.minimum(capacity_frac - capacity_frac[:, :1], 0.0)), 0.0)
+    out = np.array(capacity_frac, dtype=float)
+    _take_cycles(out, worlds.cycle_error_frac, cycles)
+    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _take_cycles(capacity, error, cycles):  # pragma: no cover
+    for d in range(capacity.shape[0]):
+        today = capacity[d, 0]
+        for k in range(capacity.shape[1]):
+            lost = max(error[d] * cycles[k], min(capacity[d, k] - today, 0.0))
+            capacity[d, k] = max(capacity[d, k] - lost, 0.0)
 
 
 def _counted(laws: Sequence[Law]) -> tuple[str, int] | None:

@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from models.domain import FloatArray
-from models.ensemble import weighted_quantile
 from models.laws.power import PowerLaw, power_law
 from models.parameters import entry
+from models.quantiles import weighted_quantile
 
 QUANTILES = (0.10, 0.50, 0.90)
 _GRID = np.linspace(-4.0, 4.0, 321)

@@ -6,21 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.ensemble import (
-    Widening,
-    apply_widening,
-    pack_capacity,
-    stacking_weights,
-    weighted_quantile,
-    widening,
-    worlds,
-)
+from models.domain import FloatArray
+from models.ensemble import Widening, Worlds, apply_widening, pack_capacity, stacking_weights, widening, worlds
 from models.fleet import fleet_prior, prior_fit
+from models.fleet_predict import pack_capacity_frac
+from models.forecast import with_cycle_error
 from models.laws.power import power_law
 from models.parameters import entry
+from models.quantiles import weighted_quantile
 
 LAWS = (power_law("nmc_sanyo_2014"), power_law("nmc_b1_2023"))
 
@@ -132,6 +128,7 @@ def test_the_weakest_of_96_cells_costs_what_the_prior_says(exponent: float, spre
     assert abs(np.log((1.0 + extra_pp / 15.0) / prior.spread_factor)) < 2.05 * prior.spread_log_sigma
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-5, 5), min_size=2, max_size=40), st.floats(0.01, 0.99))
 def test_equal_weights_give_ordinary_quantiles(values: list[float], q: float) -> None:
     x = np.array(values)
@@ -164,3 +161,44 @@ def test_the_error_of_a_cycle_is_of_either_sign_and_as_large_as_stated() -> None
     assert w.cycle_error_frac.std() == pytest.approx(sigma, rel=0.02)
     assert abs(np.median(w.cycle_error_frac)) < 0.01 * sigma
     assert np.array_equal(w.cycle_error_frac, other.cycle_error_frac)  # one world for a cohort
+
+
+def plain_pack(cell: FloatArray, w: Worlds, now: FloatArray, years: FloatArray, cycles: FloatArray) -> FloatArray:
+    """What `pack_capacity` and `with_cycle_error` compile, told with whole arrays."""
+    assert w.shape is not None and w.pace is not None and w.cycle_error_frac is not None
+    pack = pack_capacity_frac(cell, w.spread_factor[:, None], w.shape[:, None])
+    today = pack_capacity_frac(now, w.spread_factor, w.shape)[:, None]
+    pack = today + (pack - today) * np.exp(w.pace[:, None] * np.sqrt(years))
+    lost, so_far = np.maximum(1.0 - pack, 0.0), np.maximum(1.0 - today, 0.0)
+    extra = w.by.knee_sigma * np.maximum(lost - np.maximum(so_far, w.by.knee_from_frac), 0.0)
+    extra = extra + w.by.outside_sigma * w.outside_frac[:, None] * np.maximum(lost - so_far, 0.0)
+    pack = np.maximum(pack - w.knee[:, None] * extra, 0.0)
+    pack = pack * w.capacity_scale[:, None] + w.residual_shift_frac[:, None]
+    wear = np.outer(w.cycle_error_frac, cycles)
+    return np.maximum(pack - np.maximum(wear, np.minimum(pack - pack[:, :1], 0.0)), 0.0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), draws=st.integers(2, 60), periods=st.integers(1, 40))
+def test_the_compiled_pack_is_the_plain_one(seed: int, draws: int, periods: int) -> None:
+    rng = np.random.default_rng(seed)
+    w = replace(worlds({}, "c", "v", LAWS, draws, seed), outside_frac=rng.random(draws))
+    cell = 1.02 - np.sort(rng.random((draws, periods)), axis=1) * rng.random((draws, 1))
+    years, cycles = np.arange(periods) / 12, np.cumsum(rng.normal(0.0, 20.0, periods))
+    got = with_cycle_error(pack_capacity(cell, w, cell[:, 0].copy(), years), w, cycles)
+    wanted = plain_pack(cell, w, cell[:, 0].copy(), years, cycles) if cycles.any() else got
+    assert np.abs(got - wanted).max() < 1e-14
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), draws=st.integers(1, 50), coarse=st.booleans())
+def test_compiled_quantiles_are_those_of_interp(seed: int, draws: int, coarse: bool) -> None:
+    rng = np.random.default_rng(seed)
+    x, w = rng.normal(size=(draws, 3)), rng.random(draws) * (rng.random(draws) < 0.8) + 1e-12
+    x = np.round(x) if coarse else x
+    q = np.array([0.0, 0.1, 0.5, rng.random(), 1.0])
+    got = weighted_quantile(x, w, q.tolist())
+    for c in range(3):
+        order = np.argsort(x[:, c], kind="stable")
+        middle = (np.cumsum(w[order]) - 0.5 * w[order]) / w[order].sum()
+        assert got[:, c] == pytest.approx(np.interp(q, middle, x[order, c]), abs=1e-12)

@@ -10,8 +10,8 @@ import numpy as np
 
 from models.claims import ClaimTotals, QuarterClaims, fates, pack_price_draws, summarise
 from models.domain import BASELINE_POLICY, FloatArray, Policy
-from models.ensemble import weighted_quantile
 from models.policies import AS_DRIVEN, AS_DRIVEN_NO_EXPORT
+from models.quantiles import weighted_quantile
 from pipelines.steps.decide_types import Terms, VehicleResult
 
 FLEET_POLICY = "evening_peak"

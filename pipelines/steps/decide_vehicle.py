@@ -8,9 +8,9 @@ import numpy as np
 
 from models import forecast, resale
 from models.domain import BASELINE_POLICY, FloatArray
-from models.ensemble import weighted_quantile
 from models.forecast import Fan
 from models.policies import cap_words, export_reference
+from models.quantiles import weighted_quantile
 from models.resale import Option
 from models.warranty import Distance
 from pipelines.steps import decide_cover as cover
