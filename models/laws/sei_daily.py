@@ -15,18 +15,16 @@ Written for speed; the plain form of the same sums is `models.laws.sei_kernel.st
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from models.domain import FloatArray
+from models.domain import FloatArray, IntArray
 from models.laws.esoh import EDGE
 from models.laws.sei_kernel import FARADAY, GAS, KELVIN, MOST_PARTS, SeiConstants, cut_step, is_parked
 from models.laws.sei_vector import (
     BLOCK,
     VECTOR,
-    Flat,
     Grid,
     add_film,
     add_slow,
@@ -61,17 +59,9 @@ def _two_temperatures(
     return mean + lean - reach, mean + lean + reach, hours * share, hours * (1.0 - share)
 
 
-class _Heat(NamedTuple):
-    """What depends on temperature alone: exponents are slope x 1/T + offset; parts are `_SPEED` and so on."""
-
-    slope: FloatArray
-    offset: FloatArray
-    out: FloatArray
-
-
 @njit(**VECTOR)
-def _heat_of(k: SeiConstants, film_potential_v: float) -> _Heat:
-    """Arrhenius factors of a member's film and of the anode, and of the potential that its film sees."""
+def _heat_terms(k: SeiConstants, film_potential_v: float) -> tuple[FloatArray, FloatArray]:
+    """Exponents of what depends on temperature alone, as slope x 1/T + offset; parts are `_SPEED` and so on."""
     slope, offset = np.zeros(BLOCK), np.zeros(BLOCK)
     for part, activation in (
         (_SPEED, -k.film_activation_j),
@@ -80,14 +70,14 @@ def _heat_of(k: SeiConstants, film_potential_v: float) -> _Heat:
     ):
         slope[part], offset[part] = activation / GAS, -activation / GAS / k.reference_k
     slope[_FILM] = -0.5 * POTENTIAL_SLOPE * film_potential_v
-    return _Heat(slope, offset, np.empty(BLOCK))
+    return slope, offset
 
 
 @njit(**VECTOR)
-def _heat_at(heat: _Heat, inverse: float) -> None:
+def _heat_at(slope: FloatArray, offset: FloatArray, inverse: float, out: FloatArray) -> None:
     for i in range(BLOCK):
-        heat.out[i] = heat.slope[i] * inverse + heat.offset[i]
-    exp_all(heat.out)
+        out[i] = slope[i] * inverse + offset[i]
+    exp_all(out)
 
 
 @njit(**VECTOR)
@@ -102,7 +92,10 @@ def _add_rest(
     ec_slope: FloatArray,
     ec_anchor: FloatArray,
     b_rest: float,
-    ec: Flat,
+    n_fine: int,
+    middle_thick: float,
+    at: IntArray,
+    thick: FloatArray,
     power: FloatArray,
     slow: FloatArray,
 ) -> None:
@@ -117,7 +110,8 @@ def _add_rest(
             if h > 0.0:
                 for w in range(ec_slope.size):
                     power[w] = ec_anchor[w] * series_exp(ec_slope[w] * c)
-                add_slow(ec_row, h * speed * series_exp(speed_slope * c), power, b_rest, ec, slow)
+                hours = h * speed * series_exp(speed_slope * c)
+                add_slow(ec_row, hours, power, b_rest, n_fine, middle_thick, at, thick, slow)
     if still_row.size > 0:
         m_0, m_1, m_2, m_3, m_4, m_5, m_6 = moments
         for w in range(anchor.size):
@@ -180,22 +174,24 @@ def daily_growth(
     scale = rows.shape[0] / (1.0 - 2.0 * EDGE)
     first, wide = padded((windows[:, 0] - EDGE) * scale), padded((windows[:, 1] - windows[:, 0]) * scale)
     n_w, ec_flat, inter_flat = first.size, laid_out(ec), laid_out(inter)
-    n_ec, n_inter = ec_flat.fine, inter_flat.fine
-    ec_sum = np.zeros((days, n_ec + ec_flat.at.size))
-    inter_sum, still_sum = np.zeros((days, n_inter + inter_flat.at.size)), np.zeros((days, n_inter))
-    cycles = np.zeros((days, 2))
+    n_ec, ec_at, ec_thick, ec_middle = ec_flat.fine, ec_flat.at, ec_flat.thick, ec_flat.middle_thick
+    n_inter, inter_at, inter_node = inter_flat.fine, inter_flat.at, inter_flat.node
+    ec_row, inter_row = np.zeros(n_ec + ec_at.size), np.zeros(n_inter + inter_at.size)
+    still_row = np.zeros(n_inter)
+    ec_out, ec_trapped = _empty_days(days, ec, windows, ec_k)
+    inter_out, inter_trapped = _empty_days(days, inter, windows, inter_k)
     slope, anchor, ec_slope, ec_anchor = np.empty(n_w), np.empty(n_w), np.empty(n_ec), np.empty(n_ec)
-    power, lift, slow = np.empty(n_w), np.empty(n_w), np.empty(ec_sum.shape[1])
+    power, lift, slow = np.empty(n_w), np.empty(n_w), np.empty(ec_row.size)
     warm, moving_warm = np.zeros(n_w), np.zeros(n_w)
     nodes = padded(inter.nodes)
     share = np.empty(nodes.size)
-    heat, half_film = _heat_of(k, ec_k.film_potential_v), 0.5 * POTENTIAL_SLOPE * ec_k.film_potential_v
-    speed_slope, film = heat.slope[_SPEED], heat.out
+    heat_slope, heat_offset = _heat_terms(k, ec_k.film_potential_v)
+    speed_slope, half_film, heat = heat_slope[_SPEED], -heat_slope[_FILM], np.empty(BLOCK)
     parts = np.empty((4, MOST_PARTS))
-    last, last_day, inverse_0, speed = -1.0, -1, 0.0, 0.0
+    last, inverse_0, speed, cycles, cycles_soc = -1.0, 0.0, 0.0, 0.0, 0.0
     m_0, m_1, m_2, m_3, m_4, m_5, m_6 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for i in range(temp_c.size):
-        day, inverse = i // steps_per_day, 1.0 / (temp_c[i] + KELVIN)
+        inverse = 1.0 / (temp_c[i] + KELVIN)
         moves = not is_parked(i, cell_soc, current)  # most steps are
         n_parts, h, rate, soc = 1, step_hours, 0.0, cell_soc[i]
         if moves:
@@ -204,11 +200,11 @@ def daily_growth(
             if moves:
                 h, rate, soc = parts[0, p], parts[1, p], 0.5 * (parts[2, p] + parts[3, p])
             if abs(rate) <= STILL_C_RATE:
-                if soc != last or day != last_day or abs(inverse - inverse_0) > REACH_PER_K:
+                if m_0 == 0.0 or soc != last or abs(inverse - inverse_0) > REACH_PER_K:
                     if m_0 > 0.0:
                         _add_rest(
-                            ec_sum[last_day], still_sum[last_day], (m_0, m_1, m_2, m_3, m_4, m_5, m_6), speed,
-                            speed_slope, slope, anchor, ec_slope, ec_anchor, b_rest, ec_flat, power, slow,
+                            ec_row, still_row, (m_0, m_1, m_2, m_3, m_4, m_5, m_6), speed, speed_slope, slope, anchor,
+                            ec_slope, ec_anchor, b_rest, n_ec, ec_middle, ec_at, ec_thick, power, slow,
                         )  # fmt: skip
                         m_0, m_1, m_2, m_3, m_4, m_5, m_6 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
                     if soc != last:
@@ -216,13 +212,13 @@ def daily_growth(
                         look_up_one(entropic, first, wide, soc, 0.0, warm)
                         for w in range(n_w):
                             slope[w] = -POTENTIAL_SLOPE * (power[w] - warm[w] * k.reference_k)
-                    last, last_day, inverse_0 = soc, day, inverse
-                    _heat_at(heat, inverse)
-                    speed = k.speed * film[_SPEED]
+                    last, inverse_0 = soc, inverse
+                    _heat_at(heat_slope, heat_offset, inverse, heat)
+                    speed = k.speed * heat[_SPEED]
                     for w in range(n_w):
                         anchor[w] = slope[w] * inverse - POTENTIAL_SLOPE * warm[w]
                     exp_all(anchor)
-                    by = a_first * film[_FILM]
+                    by = a_first * heat[_FILM]
                     for w in range(n_ec):
                         ec_slope[w] = -0.5 * slope[w] - half_film
                         ec_anchor[w] = by / math.sqrt(anchor[w])
@@ -240,9 +236,9 @@ def daily_growth(
                 m_5 += moment
                 m_6 += moment * (change * (1 / 6))
             else:
-                _heat_at(heat, inverse)
-                shift = rate * shift_first * film[_SLOW_PARTICLE]
-                half_j = -0.5 * rate * density * film[_SLOW_EXCHANGE]
+                _heat_at(heat_slope, heat_offset, inverse, heat)
+                shift = rate * shift_first * heat[_SLOW_PARTICLE]
+                half_j = -0.5 * rate * density * heat[_SLOW_EXCHANGE]
                 per_volt, warmer = POTENTIAL_SLOPE * inverse, temp_c[i] + KELVIN - k.reference_k
                 look_up(rows, first, wide, soc, shift * scale, power, lift)
                 if entropic.size > 1:
@@ -259,60 +255,63 @@ def daily_growth(
                     for t in range(share.size):
                         share[t] = -ohm * nodes[t]
                     exp_all(share)
-                    by = h * film[_SPEED] / inter_first
+                    by = h * heat[_SPEED] / inter_first
                     for t in range(share.size):
                         share[t] *= by / nodes[t]
-                    add_film(inter_sum[day], power, share, inter.middle, inter_flat)
+                    add_film(inter_row, power, share, inter.middle, n_inter, inter_at, inter_node)
                 if n_ec > 0:
-                    by = a_first * film[_FILM]
+                    by = a_first * heat[_FILM]
                     for w in range(n_ec):
                         lift[w] = by / math.sqrt(power[w])
-                    add_slow(ec_sum[day], h * k.speed * film[_SPEED], lift, b_rest, ec_flat, slow)
+                    hours = h * k.speed * heat[_SPEED]
+                    add_slow(ec_row, hours, lift, b_rest, n_ec, ec_middle, ec_at, ec_thick, slow)
             if rate != 0.0:
                 moved = 0.5 * abs(rate) * h
-                cycles[day, 0] += moved
-                cycles[day, 1] += moved * soc
-    if m_0 > 0.0:
-        _add_rest(
-            ec_sum[last_day], still_sum[last_day], (m_0, m_1, m_2, m_3, m_4, m_5, m_6), speed, speed_slope, slope,
-            anchor, ec_slope, ec_anchor, b_rest, ec_flat, power, slow,
-        )  # fmt: skip
-    if n_inter > 0:
-        unit = inter_k.interstitial_mol_m_s
-        for day in range(days):
-            row, still_row = inter_sum[day], still_sum[day]
+                cycles += moved
+                cycles_soc += moved * soc
+        if (i + 1) % steps_per_day == 0 or i + 1 == temp_c.size:
+            if m_0 > 0.0:
+                _add_rest(
+                    ec_row, still_row, (m_0, m_1, m_2, m_3, m_4, m_5, m_6), speed, speed_slope, slope, anchor,
+                    ec_slope, ec_anchor, b_rest, n_ec, ec_middle, ec_at, ec_thick, power, slow,
+                )  # fmt: skip
+            m_0, m_1, m_2, m_3, m_4, m_5, m_6 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
             for w in range(n_inter):
-                row[w] += still_row[w] * (unit / inter_flat.middle_thick)
-            for i in range(inter_flat.at.size):
-                row[n_inter + i] += still_row[inter_flat.at[i]] * (unit / inter_flat.thick[i])
-    return _put_together(ec_sum, n_ec, ec, cycles, windows, ec_k), _put_together(
-        inter_sum, n_inter, inter, cycles, windows, inter_k
-    )
+                inter_row[w] += still_row[w] * (inter_k.interstitial_mol_m_s / inter_flat.middle_thick)
+            for q in range(inter_at.size):
+                inter_row[n_inter + q] += still_row[inter_at[q]] * (inter_k.interstitial_mol_m_s / inter_flat.thick[q])
+            day = i // steps_per_day
+            _put_day(ec_out[day], ec_row, n_ec, ec, cycles, cycles_soc, ec_trapped)
+            _put_day(inter_out[day], inter_row, n_inter, inter, cycles, cycles_soc, inter_trapped)
+            ec_row[:], inter_row[:], still_row[:] = 0.0, 0.0, 0.0
+            cycles, cycles_soc = 0.0, 0.0
+    return ec_out, inter_out
 
 
 @njit(**VECTOR)
-def _put_together(
-    sums: FloatArray, n_padded: int, grid: Grid, cycles: FloatArray, windows: FloatArray, k: SeiConstants
-) -> FloatArray:
-    """Growth without padding, full cycles, and the lithium that wear by them would trap at each coarse window.
-
-    That lithium is linear in state of charge.
-    """
+def _empty_days(days: int, grid: Grid, windows: FloatArray, k: SeiConstants) -> tuple[FloatArray, FloatArray]:
+    """Room for a member's days, and lithium that wear traps at each coarse window when empty and from there to full."""
     anode, cathode = k.anode_ah / k.lithium_ah, k.cathode_wear_ratio * k.cathode_ah / k.lithium_ah
     n_c = grid.coarse.size
-    rest = n_c * grid.nodes.size
-    n_w = grid.fine.size
-    at = n_w + rest
-    out = np.empty((sums.shape[0], at + 1 + n_c))
-    for day in range(out.shape[0]):
-        for w in range(n_w):
-            out[day, w] = sums[day, grid.fine[w]]
-    out[:, n_w:at] = sums[:, n_padded : n_padded + rest]
-    out[:, at] = cycles[:, 0]
+    trapped = np.empty((n_c, 2))
     for c in range(n_c):
-        row = windows[grid.coarse[c]]
-        x_0, x_100, y_0, y_100 = row[0], row[1], row[2], row[3]
-        empty, full = anode * x_0 + cathode * y_0, anode * x_100 + cathode * y_100
-        for day in range(out.shape[0]):
-            out[day, at + 1 + c] = empty * cycles[day, 0] + (full - empty) * cycles[day, 1]
-    return out
+        w = windows[grid.coarse[c]]
+        x_0, x_100, y_0, y_100 = w[0], w[1], w[2], w[3]
+        trapped[c, 0] = anode * x_0 + cathode * y_0
+        trapped[c, 1] = anode * (x_100 - x_0) + cathode * (y_100 - y_0)
+    return np.empty((days, grid.fine.size + n_c * grid.nodes.size + 1 + n_c)), trapped
+
+
+@njit(**VECTOR)
+def _put_day(
+    out: FloatArray, row: FloatArray, n_padded: int, grid: Grid, cycles: float, cycles_soc: float, trapped: FloatArray
+) -> None:
+    """A day's growth without padding, its full cycles, and the lithium that wear by them would trap: linear in SOC."""
+    n_w, rest = grid.fine.size, grid.coarse.size * grid.nodes.size
+    for w in range(n_w):
+        out[w] = row[grid.fine[w]]
+    for i in range(rest):
+        out[n_w + i] = row[n_padded + i]
+    out[n_w + rest] = cycles
+    for c in range(grid.coarse.size):
+        out[n_w + rest + 1 + c] = trapped[c, 0] * cycles + trapped[c, 1] * cycles_soc

@@ -177,8 +177,9 @@ def cut_step(
     start, end = cell_soc[i], cell_soc[i + 1]
     up, down = 0.0, 0.0
     for u in range(current.shape[1]):
-        up += max(current[i, u], 0.0)
-        down += min(current[i, u], 0.0)
+        c = current[i, u]
+        up += c if c > 0.0 else 0.0
+        down += c if c < 0.0 else 0.0
     up, down = up * per_capacity, down * per_capacity
     both = min(up, -down) > REST_C_RATE
     rest, lead, m = 0.0, 0.5, 0
@@ -201,11 +202,10 @@ def cut_step(
         s_1 = middle if both and h == 0 else end
         rate = 2.0 * (down if h == 0 else up) if both else (up + down) / (1.0 - rest)
         parts = 1 + int(min(abs(s_1 - s_0), 1.0) / SUBSTEP_SOC)
+        hours, change = step_hours * (1.0 - rest) / (halves * parts), (s_1 - s_0) / parts
         for p in range(parts):
-            out[0, m] = step_hours * (1.0 - rest) / halves / parts
-            out[1, m] = rate
-            out[2, m] = s_0 + (s_1 - s_0) * p / parts
-            out[3, m] = s_0 + (s_1 - s_0) * (p + 1) / parts
+            out[0, m], out[1, m] = hours, rate
+            out[2, m], out[3, m] = s_0 + change * p, s_0 + change * (p + 1)
             m += 1
     if rest > 0.0 and lead < 1.0:
         out[0, m], out[1, m], out[2, m], out[3, m] = (1.0 - lead) * rest * step_hours, 0.0, end, end

@@ -137,22 +137,34 @@ def laid_out(grid: Grid) -> Flat:
 
 
 @njit(**VECTOR)
-def add_slow(row: FloatArray, hours: float, kinetic: FloatArray, by: float, flat: Flat, slow: FloatArray) -> None:
-    """Growth in series with diffusion: row += hours / (kinetic + by film), at every window and node."""
-    n, film, at, thick = flat.fine, by * flat.middle_thick, flat.at, flat.thick
-    for w in range(n):
+def add_slow(
+    row: FloatArray,
+    hours: float,
+    kinetic: FloatArray,
+    by: float,
+    n_fine: int,
+    middle_thick: float,
+    at: IntArray,
+    thick: FloatArray,
+    slow: FloatArray,
+) -> None:
+    """Growth in series with diffusion: row += hours / (kinetic + by film), at every window and coarse entry."""
+    film = by * middle_thick
+    for w in range(n_fine):
         slow[w] = kinetic[w] + film
     for i in range(at.size):
-        slow[n + i] = kinetic[at[i]] + by * thick[i]
+        slow[n_fine + i] = kinetic[at[i]] + by * thick[i]
     for i in range(slow.size):
         row[i] += hours / slow[i]
 
 
 @njit(**VECTOR)
-def add_film(row: FloatArray, growth: FloatArray, share: FloatArray, middle: int, flat: Flat) -> None:
+def add_film(
+    row: FloatArray, growth: FloatArray, share: FloatArray, middle: int, n_fine: int, at: IntArray, node: IntArray
+) -> None:
     """Growth over interstitials: row += growth of the window times the share of the node."""
-    n, own, at, node = flat.fine, share[middle], flat.at, flat.node
-    for w in range(n):
+    own = share[middle]
+    for w in range(n_fine):
         row[w] += growth[w] * own
     for i in range(at.size):
-        row[n + i] += growth[at[i]] * share[node[i]]
+        row[n_fine + i] += growth[at[i]] * share[node[i]]
