@@ -93,7 +93,7 @@ class Law(Protocol):
             Shape (levels, periods, k): exposures of the same life at several present capacities (fade feeds back on
             duty); one level where the duty was measured.
         level_capacity_frac
-            Decreasing capacities of the levels, shape (levels,). [1]
+            Decreasing capacities of the levels, shape (levels,); exposures are linear in one over them in between. [1]
         log_multipliers
             Shape (draws, len(multiplier_names)).
         state
