@@ -104,7 +104,10 @@ def _through_meter(samples: Samples, pack: Pack, rule: Rules) -> list[tuple[Floa
     battery_kw = np.where(plugged, np.where(own_use, 0.0, samples.voltage_v * samples.current_a / 1000.0), np.nan)
     power = np.where(np.isfinite(samples.power_kw), samples.power_kw, battery_kw)
     power = np.where(np.abs(power) > METER_REST_KW, power, np.where(np.isfinite(power), 0.0, np.nan))
-    by_power = np.where(hours <= rule("cut", "gap_active_minutes") / 60.0, 0.5 * (power[1:] + power[:-1]) * hours, 0.0)
+    # What flowed for certain: between a sample with power and one without nothing is known.
+    least = np.minimum(np.abs(power[1:]), np.abs(power[:-1])) * (power[1:] * power[:-1] >= 0.0)
+    sure = np.where(np.isfinite(least), np.sign(power[1:]) * least, np.nan)
+    by_power = np.where(hours <= rule("cut", "gap_active_minutes") / 60.0, sure * hours, 0.0)
     by_soc = np.where(np.isfinite(by_power), 0.0, np.nan_to_num(np.diff(samples.soc_frac)) * pack.usable_kwh)
     out: list[tuple[FloatArray, FloatArray]] = []
     for sign, may in ((1.0, plugged & (samples.state != Use.REST)), (-1.0, plugged & (samples.state == Use.EXPORT))):

@@ -102,7 +102,9 @@ def drop_stuck(samples: Samples, pack: Pack, rule: Rules) -> tuple[Samples, list
         time, soc, amps = samples.time_us[known], samples.soc_frac[known], samples.current_a[known]
         hours = np.diff(time) / US_PER_HOUR
         near = hours < rule("cut", "gap_rest_hours")
-        flow = np.concatenate(([0.0], np.cumsum(np.where(near, 0.5 * (amps[1:] + amps[:-1]) * hours, 0.0))))
+        # What flowed for certain: between a sample with current and one without nothing is known.
+        sure = np.where(amps[1:] * amps[:-1] > 0.0, np.sign(amps[1:]) * np.minimum(*np.abs((amps[1:], amps[:-1]))), 0.0)
+        flow = np.concatenate(([0.0], np.cumsum(np.where(near, sure * hours, 0.0))))
         run = runs_of(soc, np.concatenate(([0], np.cumsum(~near))))
         start = np.flatnonzero(np.concatenate(([True], run[1:] != run[:-1])))
         end = np.concatenate((start[1:] - 1, [known.shape[0] - 1]))

@@ -94,6 +94,17 @@ def _readings(
     return readings, resistance_readings(samples, runs, pack)
 
 
+def _plausible(readings: list[Reading], rule: Rules) -> tuple[list[Reading], list[Finding]]:
+    """Readings that the battery as registered can have given, and what was left out."""
+    low, high = rule("capacity", "least_soh_frac"), rule("capacity", "most_soh_frac")
+    odd = [r for r in readings if not low <= r.soh_frac <= high]
+    if not odd:
+        return readings, []
+    examples = tuple(stamp(r.time_us) for r in odd[:EXAMPLES])
+    kept = [r for r in readings if low <= r.soh_frac <= high]
+    return kept, [Finding("implausible_reading", len(odd), examples[0], 0, examples)]
+
+
 def counted_soc(samples: Samples, runs: Runs, pack: Pack, rule: Rules) -> FloatArray:
     """Displayed SOC of a log without any, by counting ampere-hours; its highest value is taken as the ceiling.
 
@@ -176,6 +187,8 @@ def _from_samples(
     mixed = any(f.rule == SEVERAL_CARS for f in found)
     # Of several cars nothing is a reading of this one's battery.
     readings, ohms = ([], []) if mixed else _readings(samples, runs, integral, from_meter, pack, curve, rule)
+    readings, odd = _plausible(readings, rule)
+    found = [*found, *odd]
     if inferred:
         samples = replace(samples, soc_frac=counted_soc(samples, runs, pack, rule))
         found = [*found, Finding("soc_inferred", samples.size, stamp(int(time[0])))]

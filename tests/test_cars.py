@@ -1,4 +1,4 @@
-"""Two cars on one charger without cards: what is the other one's is left out or said, never mixed in silently."""
+"""What is of another car or battery than the registered one is left out or said, never mixed in silently."""
 
 from __future__ import annotations
 
@@ -119,3 +119,15 @@ def test_what_the_charger_gives_while_the_car_takes_nothing_is_another_cars(
         assert np.nan_to_num(rest.energy_in_meter_kwh) == pytest.approx(0.0, abs=0.4)
         assert charge.energy_in_meter_kwh == pytest.approx(31 * 7.5 / 12, rel=0.05)
         assert "other_car" in {f.rule for f in clean(mixed, pack, RULES)[1]}
+
+
+@pytest.mark.parametrize(("capacity_ah", "kept"), [(55.0, False), (150.0, True), (230.0, False)])
+def test_readings_of_another_battery_than_the_registered_one_are_left_out(
+    history_sim: ModuleType, capacity_ah: float, kept: bool
+) -> None:
+    """A wrong vehicle type in the fleet file: its readings failed the data check and stopped the night of the fleet."""
+    log = history_sim.simulate(history_sim.nmc_pack(), capacity_ah, seed=1, days=25, low=0.3, high=0.9)
+    life = _life(history_sim, log)
+    odd = [f.rows for f in life.findings if f.rule == "implausible_reading"]
+    assert (bool(life.readings), bool(odd)) == (kept, not kept)
+    assert all(0.4 <= r.soh_frac <= 1.3 for r in life.readings) and life.steps is not None

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from models.counters import drop_stuck_registers, register_step_kwh
+from models.defects import clean
 from models.domain import FloatArray
 from models.life import Life, life_of
 from models.rested import CellCurve
@@ -97,3 +98,24 @@ def test_a_register_that_tells_each_charge_when_it_is_over_stays_stuck(history_s
         RULES,
     )
     assert [f.rule for f in found] == ["stuck_register"] and np.isnan(got.energy_in_register_kwh).any()
+
+
+def test_a_charge_that_ends_just_after_its_last_sample_leaves_nothing_stuck(history_sim: ModuleType) -> None:
+    """Rests are logged every 24 minutes: from the last sample with current to the first without nothing is known."""
+    rows, soc, register = [], [], []
+    for k in range(12):
+        rows.append((k / 6, "charge", 20.0))
+        soc.append(0.3 + k / 6 * 20.0 / history_sim.nmc_pack().capacity_ah)
+        register.append(500.0 + k / 6 * 8.0)
+    rows += [(11 / 6 + 0.4 * (k + 1), "rest", 0.0) for k in range(8)]
+    soc += [soc[-1]] * 8
+    register += [register[-1]] * 8
+    power = np.where(np.arange(20) < 12, 8.0, 0.0)
+    volts = 360.0 + 0.1 * np.arange(20)
+    log = history_sim.table(
+        rows, soc_frac=np.array(soc), power_kw=power, energy_in_register_kwh=np.array(register), voltage_v=volts
+    )
+    strong = replace(log, current_a=log.current_a * 3.0)  # 12 A.h in the twenty minutes, were it to go on
+    strong = replace(strong, soc_frac=0.3 + 3.0 * (log.soc_frac - 0.3), ref=np.zeros(20, np.int64), refs=("P",))
+    got, found = clean(strong, history_sim.nmc_pack(), RULES)
+    assert found == [] and np.isfinite(got.soc_frac).all() and np.isfinite(got.energy_in_register_kwh).all()
