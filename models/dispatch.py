@@ -187,6 +187,7 @@ def dispatch(
     full = full_step_kwh(charger, dt)
     knobs = Knobs(
         dt=dt,
+        per_hour=1 / dt,
         usable=usable,
         ceiling=float(energy_of_soc(pack, lim.soc_ceiling_frac)) * usable,
         floor=float(energy_of_soc(pack, lim.soc_floor_frac)) * usable,

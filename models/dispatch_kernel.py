@@ -81,7 +81,7 @@ def run_policy(
     """
     n = drive.shape[0]
     usable, ceiling, floor, reserve = p.usable, p.ceiling, p.floor, p.reserve
-    dt, eta_e, standby = p.dt, p.eta_export, p.standby
+    dt, per_hour, eta_e, standby = p.dt, p.per_hour, p.eta_export, p.standby
     used = np.zeros((n // steps_per_day + 2, 2))  # export of each day [kWh], [h]; that of the year in the last row
     path = np.empty(steps_per_day + 1)
     suffix = np.empty(steps_per_day + 1)
@@ -107,6 +107,8 @@ def run_policy(
             continue
         end, leaves = blocks[b, 1], blocks[b, 3] == 1
         m = end - begin
+        first_day = begin // steps_per_day
+        midnight = (first_day + 1) * steps_per_day  # a block ends at noon
         trip = min(need[blocks[b, 2]], usable)
         keep = min(ceiling, trip + reserve)
         target = ceiling
@@ -164,7 +166,7 @@ def run_policy(
                 s = begin + j
                 if charge[j] > 0.0 or not (outage[s] or (export == PEAK and peak[s])):
                     continue
-                day = s // steps_per_day
+                day = first_day + (s >= midnight)
                 bound = floor if outage[s] else max(floor, keep)
                 goal = target
                 if outage[s]:
@@ -172,7 +174,7 @@ def run_policy(
                 low = at_end if plain else lowest(path, j + 1, m, fell)
                 room = min(low - bound, at_end + suffix[j + 1] - goal)
                 ac = wanted_ac_kw(resid_kw[s], outage[s], p, used[day, 0], used[day, 1], used[-1, 0])
-                ac = min(ac, room * eta_e / dt - standby)
+                ac = min(ac, room * eta_e * per_hour - standby)
                 if ac <= 1e-6 or (ac < p.min_kw and not outage[s]):
                     continue
                 x = (ac + standby) * dt / eta_e
@@ -208,12 +210,12 @@ def run_policy(
             if export == SOLAR:
                 own_sun(
                     blocks[b, 2], sun_after[b], begin, m, bound, ceiling, target, path, fell, left, sun_left, charge,
-                    exported, outage, resid_kw, sun_kwh, p, used, window, steps_per_day,
+                    exported, outage, resid_kw, sun_kwh, p, used, window, first_day, midnight,
                 )  # fmt: skip
             else:
                 export_pairs(
                     begin, m, bound, top, path, fell, left, sun_left, charge, exported, outage, resid_kw, price, cheap,
-                    dear, sunny, p, used, steps_per_day, moved_step, moved_kwh, suffix,
+                    dear, sunny, p, used, first_day, midnight, moved_step, moved_kwh, suffix,
                 )  # fmt: skip
         for j in range(m):
             c, x = charge[j], exported[j]

@@ -17,9 +17,13 @@ TINY = 1e-9  # kWh: less is not moved
 
 
 class Knobs(NamedTuple):
-    """Numbers of one policy, charger and battery; energies at the battery [kWh], powers at the meter [kW], time [h]."""
+    """Numbers of one policy, charger and battery; energies at the battery [kWh], powers at the meter [kW], time [h].
+
+    ``per_hour`` is 1 / dt: a product costs a fraction of a quotient, and with quarter-hours it is the same to the bit.
+    """
 
     dt: float
+    per_hour: float
     usable: float
     ceiling: float
     floor: float
@@ -77,11 +81,10 @@ def drive_step(e, d, a, usable, spill):  # pragma: no cover
 @njit(cache=True, nogil=True)
 def wanted_ac_kw(resid_kw, dark, p, used_day_kwh, used_day_hours, used_year_kwh):  # pragma: no cover
     """AC power that limits and house allow in a step; 0 where it may not export. [kW]"""
-    dt, eta, standby = p.dt, p.eta_export, p.standby
     ac = min(resid_kw, p.export_kw)
     left = min(p.day_kwh - used_day_kwh, p.year_kwh - used_year_kwh)
-    ac = min(ac, left * eta / dt - standby)
-    if used_day_hours + dt > p.day_hours + 1e-9:
+    ac = min(ac, left * p.eta_export * p.per_hour - p.standby)
+    if used_day_hours + p.dt > p.day_hours + 1e-9:
         return 0.0
     if ac <= 1e-6 or (ac < p.min_kw and not dark):
         return 0.0

@@ -14,13 +14,13 @@ from models.dispatch_moves import TINY, add, highest, lowest, take, wanted_ac_kw
 @njit(cache=True, nogil=True)
 def own_sun(
     of_window, sun_after, begin, m, bound, ceiling, target, path, fell, left, sun_left, charge, exported, outage,
-    resid_kw, sun_kwh, p, used, window, steps_per_day,
+    resid_kw, sun_kwh, p, used, window, first_day, midnight,
 ):  # fmt: skip  # pragma: no cover
     """Sun stored beyond the target, and used in the house where later sun brings it back.
 
     `window` holds the window of the block before and what its sun can still bring back.
     """
-    dt, eta_e, standby = p.dt, p.eta_export, p.standby
+    dt, per_hour, eta_e, standby = p.dt, p.per_hour, p.eta_export, p.standby
     if of_window != window[0]:
         window[0] = of_window
         window[1] = sun_after + sun_kwh[begin : begin + m].sum()
@@ -37,12 +37,12 @@ def own_sun(
                 continue
             if charge[j] > 0.0 or exported[j] > 0.0 or outage[s] or path[m] - target <= TINY:
                 continue
-            day = s // steps_per_day
+            day = first_day + (s >= midnight)
             ac = wanted_ac_kw(resid_kw[s], False, p, used[day, 0], used[day, 1], used[-1, 0])
             if ac <= 0.0:
                 continue
             room = min(lowest(path, j + 1, m, fell) - bound, path[m] - target, window[1])
-            ac = min(ac, room * eta_e / dt - standby)
+            ac = min(ac, room * eta_e * per_hour - standby)
             if ac <= 1e-6 or ac < p.min_kw:
                 continue
             x = (ac + standby) * dt / eta_e
@@ -67,7 +67,7 @@ def _shift(path, i, j, kwh):  # pragma: no cover
 @njit(cache=True, nogil=True)
 def export_pairs(
     begin, m, bound, top, path, fell, left, sun_left, charge, exported, outage, resid_kw, price, cheap, dear, sunny, p,
-    used, steps_per_day, paired, undo, limit,
+    used, first_day, midnight, paired, undo, limit,
 ):  # fmt: skip  # pragma: no cover
     """Pairs of a dear step in the house and cheap steps that bring the energy back, dearest first.
 
@@ -75,7 +75,7 @@ def export_pairs(
     is first, its lowest where the export is. `limit` keeps what was looked at for a dear step, from step `down` up to
     step `up`; `paired` and `undo` hold its cheap steps, with what they gave and the sun they had.
     """
-    dt, eta_e, standby = p.dt, p.eta_export, p.standby
+    dt, per_hour, eta_e, standby = p.dt, p.per_hour, p.eta_export, p.standby
     stored = False
     cheapest = price[cheap[begin]] * p.meter_per_kwh
     if sunny:
@@ -91,7 +91,7 @@ def export_pairs(
         j = s - begin
         if charge[j] > 0.0 or exported[j] > 0.0 or outage[s]:
             continue
-        day = s // steps_per_day
+        day = first_day + (s >= midnight)
         ac = wanted_ac_kw(resid_kw[s], False, p, used[day, 0], used[day, 1], used[-1, 0])
         if ac <= 0.0:
             continue
@@ -151,7 +151,7 @@ def export_pairs(
             if missing <= TINY:
                 break
         x -= max(missing, 0.0)
-        ac = x * eta_e / dt - standby
+        ac = x * eta_e * per_hour - standby
         if x <= 0.0 or ac < p.min_kw or price[s] * ac * dt <= paid:
             for u in range(undone - 1, -1, -1):
                 i = paired[u]
