@@ -8,6 +8,7 @@ their energies add up to those of the duty.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -159,10 +160,24 @@ class Session:
         """Length of the session. [h]"""
         return (self.end_us - self.start_us) / US_PER_HOUR
 
-    def session_id(self, vehicle_id: str) -> str:
+    def session_id(self, vehicle_id: str, again: int = 0) -> str:
         """Hash of vehicle, kind and start: the same session bears the same name every night."""
-        text = f"{vehicle_id}|{self.kind}|{self.start_us}|{self.session_ref}"
+        text = f"{vehicle_id}|{self.kind}|{self.start_us}|{self.session_ref}" + (f"|{again}" if again else "")
         return "s" + hashlib.sha256(text.encode()).hexdigest()[:15]
+
+
+def session_ids(sessions: list[Session], vehicle_id: str) -> list[str]:
+    """Names of a vehicle's sessions; those of one kind, start and name of the log's are numbered in their order.
+
+    A drive of a single sample at the edge of a gap that holds a drive begins when that one does.
+    """
+    seen: Counter[tuple[str, int, str]] = Counter()
+    out: list[str] = []
+    for s in sessions:
+        key = (s.kind, s.start_us, s.session_ref)
+        out.append(s.session_id(vehicle_id, seen[key]))
+        seen[key] += 1
+    return out
 
 
 @dataclass(frozen=True)

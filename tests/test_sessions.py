@@ -13,7 +13,7 @@ from models.clock import mend_clock
 from models.defects import clean, drop_stuck, mend_odometer
 from models.life import Life, life_of
 from models.rested import CellCurve
-from models.sessions import US_PER_HOUR, RawSession, Samples, rules, typed_states
+from models.sessions import US_PER_HOUR, RawSession, Samples, rules, session_ids, typed_states
 
 RULES = rules()
 CURVE = CellCurve(True, 0.008)
@@ -93,6 +93,17 @@ def test_a_jump_in_a_gap_is_no_drive_faster_than_the_data_check_allows(
     assert "drive_capped" in gap.flags and [f.rows for f in life.findings if f.rule == "drive_capped"] == [1]
     assert gap.distance_km / gap.hours < 150.0 and gap.energy_out_battery_kwh / gap.hours < 150.0
     assert gap.distance_km / gap.hours == pytest.approx(149.0)
+
+
+def test_sessions_that_begin_together_bear_different_names(history_sim: ModuleType) -> None:
+    """One sample of a drive before a gap that holds a drive: their equal names stopped the night of a whole fleet."""
+    rows = [(0.0, "rest", 0.0), (0.2, "rest", 0.0), (1.0, "drive", -20.0), (2.0, "rest", 0.0), (2.2, "rest", 0.0)]
+    life = _life(history_sim, history_sim.table(rows, soc_frac=np.array([0.8, 0.8, 0.8, 0.6, 0.6])))
+    drives = [s for s in life.sessions if s.kind == "drive"]
+    assert len(drives) == 2 and drives[0].start_us == drives[1].start_us
+    names = session_ids(life.sessions, "v1")
+    assert len(set(names)) == len(names) == len(life.sessions) and names == session_ids(life.sessions, "v1")
+    assert names[0] == life.sessions[0].session_id("v1")
 
 
 def test_logged_sessions_fill_in_the_meter_and_mark_the_plug(history_sim: ModuleType) -> None:

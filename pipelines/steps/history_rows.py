@@ -12,7 +12,7 @@ from models.duty import MEASURED, Steps, build_duty, session_ah
 from models.life import Life
 from models.odometer import Odometer
 from models.resistance_growth import ResistanceHistory
-from models.sessions import KINDS, US_PER_DAY, Finding, Session
+from models.sessions import KINDS, US_PER_DAY, Finding, Session, session_ids
 from warehouse.store import Warehouse
 
 # Tables of the step, and what of them it may delete.
@@ -115,7 +115,7 @@ def _session_rows(vid: str, sessions: list[Session], flags: tuple[str, ...]) -> 
     return pl.DataFrame(
         {
             "vehicle_id": pl.Series([vid] * len(sessions), dtype=pl.String),
-            "session_id": pl.Series([s.session_id(vid) for s in sessions], dtype=pl.String),
+            "session_id": pl.Series(session_ids(sessions, vid), dtype=pl.String),
             "session_ref": pl.Series([s.session_ref or None for s in sessions], dtype=pl.String),
             "kind": pl.Series([s.kind for s in sessions], dtype=pl.String),
             "start_utc": _times([s.start_us for s in sessions]),
