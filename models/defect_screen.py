@@ -100,10 +100,11 @@ def _screen(
             continue
         hours = (time[i] - time[before]) / US_PER_HOUR
         flow = 0.5 * (a + amps[before]) * hours
+        sure = min(abs(a), abs(amps[before])) * np.sign(a) * hours if a * amps[before] > 0.0 else 0.0
         move = s - soc[before]
         if move == 0.0 and hours < limit[_GAP_REST_HOURS]:
             held += 1
-            held_ah += flow
+            held_ah += sure
             if held >= limit[_STUCK_LEAST] and abs(held_ah) > _DOUBT * limit[_STUCK_AH]:
                 may[STUCK] = True
         else:
