@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
+from pipelines.settings import Settings
+from pipelines.steps.check import all_checks, rules_lines
+from pipelines.steps.intake import ingest
 from warehouse.checks import check_names, parts_present, run_check, run_checks
 from warehouse.keys import write_demo_marker
 from warehouse.store import Warehouse, open_warehouse
@@ -118,3 +123,24 @@ def test_idle_caps_are_no_fault_outside_the_demo(tmp_path: Path) -> None:
     with open_warehouse(tmp_path) as plain:
         append(plain, *BROKEN["caps_not_idle"])
         assert run_check(plain, "caps_not_idle").passed
+
+
+def test_what_the_intake_flagged_is_shown_before_any_night_and_for_cars_that_nobody_registered(tmp_path: Path) -> None:
+    """Hours of the end of summer time in a log of local time, and a session that its charger never closed."""
+    text = (Path(str(files("warehouse") / "formats")) / "fadecast_samples.toml").read_text(encoding="utf-8")
+    text = re.sub(r"^name = .*", 'name = "mine"', text, flags=re.MULTILINE)
+    text = re.sub(r"^format = .*", 'format = "%Y-%m-%d %H:%M:%S"', text, flags=re.MULTILINE)
+    (tmp_path / "mine.toml").write_text(text.replace('zone = "UTC"', 'zone = "Europe/Berlin"'), encoding="utf-8")
+    head = "vehicle,time_utc,session,state,voltage_v,current_a,soc_pct,battery_temp_c,ambient_c,power_kw,odometer_km"
+    clocks = ("01:30", "02:10", "02:50", "02:10", "02:50", "03:10")
+    rows = [f"CARD,2024-10-27 {c}:00,s1,rest,350,0,55,21,15,,1" for c in clocks]
+    (tmp_path / "dst.csv").write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
+    settings = Settings(home=tmp_path / "h")
+    assert [r.status for r in ingest(settings, [tmp_path / "dst.csv"], tmp_path / "mine.toml")] == ["loaded"]
+    _, rules = all_checks(settings)
+    (row,) = rules
+    assert (row.source, row.rule, row.rows, row.sessions, row.vehicles) == ("mine", "local_time_ambiguous", 4, 1, 1)
+    assert [p.text for p in row.places] == [f"2024-10-27T{c}:00Z" for c in ("00:10", "00:50", "01:10", "01:50")]
+    said = rules_lines(rules, settings.home)
+    assert said[0].startswith("rule local_time_ambiguous (mine): flagged 4 rows, 1 sessions, e.g. v")
+    assert "nightly" in said[-1]  # there is no page yet that could be named

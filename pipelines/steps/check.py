@@ -49,6 +49,11 @@ def rules_lines(rules: tuple[RuleRow, ...], home: Path) -> list[str]:
         sessions = f", {r.sessions} sessions" if r.sessions else ""
         where = f", e.g. {r.places[0].vehicle_id} {r.places[0].text}".replace("  ", " ") if r.places else ""
         lines.append(f"rule {r.rule} ({r.source}): {r.treatment or 'touched'} {r.rows} rows{sessions}{where}")
+    page = home / "pages" / "fleet" / "data.html"
     if lines:
-        lines.append(f"Examples of every rule: {home / 'pages' / 'fleet' / 'data.html'}#rules")
+        lines.append(
+            f"Examples of every rule: {page}#rules"
+            if page.exists()
+            else "The data page of the next `fadecast nightly` shows examples of every rule."
+        )
     return lines

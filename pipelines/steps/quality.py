@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
+import polars as pl
+
 from models.parameters import Entry, load
 from reports.rows_fleet import Place, RuleRow
+from warehouse.raw import KIND_RULES, scan_part
 from warehouse.store import Warehouse
 
 KIND = "log_rules"
@@ -16,7 +19,7 @@ SHOWN = 5
 def rules_touched(wh: Warehouse, home: Path | None) -> tuple[RuleRow, ...]:
     """Every rule that refused, left out, repaired, merged or flagged something, rows in falling order."""
     known = load(KIND, home)
-    out = [*_refused(wh, known), *_touched(wh, known)]
+    out = [*_refused(wh, known), *_touched(wh, known), *_waiting(wh, known)]
     return tuple(sorted(out, key=lambda r: (-r.rows, r.source, r.rule)))
 
 
@@ -67,3 +70,34 @@ def _touched(wh: Warehouse, known: dict[str, Entry]) -> list[RuleRow]:
         _row(known, source, rule, (n[0], n[1], n[2]), tuple(places[(source, rule)]), "")
         for (source, rule), n in counts.items()
     ]
+
+
+def _waiting(wh: Warehouse, known: dict[str, Entry]) -> list[RuleRow]:
+    """What the intake flagged in logs of which no night has made a history yet (of vehicles not registered, too)."""
+    found = wh.rows(
+        "SELECT v.kind, f.format, p.part_path, list(DISTINCT v.vehicle_id) FROM meta_part_vehicle v"
+        " JOIN meta_part p USING (part_id, kind) JOIN meta_file f USING (sha256)"
+        " LEFT JOIN core_alias a ON a.alias_id = v.vehicle_id WHERE v.kind IN ('samples', 'sessions')"
+        " AND coalesce(a.vehicle_id, v.vehicle_id) NOT IN (SELECT vehicle_id FROM meta_state WHERE subject = 'history')"
+        " GROUP BY ALL ORDER BY ALL"
+    )
+    frames: list[pl.DataFrame] = []
+    for kind, source, path, ids in found:
+        flags = pl.col("flag").str.split(" ") if kind == "samples" else pl.col("flags")
+        rows = scan_part(wh.home / path, kind).filter(pl.col("vehicle_id").is_in(ids))
+        each = rows.select(
+            "vehicle_id", pl.col(KIND_RULES[kind].time).alias("time"), "session_ref", flags.alias("rule")
+        )
+        each = each.filter(pl.col("rule").list.len() > 0).explode("rule").filter(pl.col("rule") != "")
+        frames.append(each.with_columns(pl.lit(source).alias("source")).collect())
+    if not frames:
+        return []
+    out: list[RuleRow] = []
+    for (source, rule), rows in pl.concat(frames).group_by("source", "rule", maintain_order=True):
+        named = rows.drop_nulls("session_ref").select("vehicle_id", "session_ref").n_unique()
+        first = rows.sort("time", "vehicle_id").head(SHOWN)
+        stamped = first.select("vehicle_id", pl.col("time").dt.strftime("%Y-%m-%dT%H:%M:%SZ")).rows()
+        places = tuple(Place(time, vehicle_id) for vehicle_id, time in stamped)
+        counts = (rows.height, named, rows["vehicle_id"].n_unique())
+        out.append(_row(known, str(source), str(rule), counts, places, ""))
+    return out
