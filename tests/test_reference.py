@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.exposure import LEVELS
 from models.forecast import difference_quantiles
 from models.laws.power import PowerLaw
 from models.laws.registry import laws_for
@@ -18,7 +19,7 @@ def test_each_tested_law_alone_is_believable(cell_id: str) -> None:
     laws = [law for law in laws_for(cell_id) if isinstance(law, PowerLaw)]
     pack = reference_pack(cell_id)
     with_export, without = (reference_exposures(pack, laws, export) for export in (True, False))
-    levels = np.array([1.0, 0.9, 0.8, 0.7])
+    levels = np.array(LEVELS)
     for law in laws:
         ten = [np.tile(e[law.law_id], (1, 10, 1)) for e in (with_export, without)]
         after = [law.project(e, levels, np.zeros((1, 2))).capacity_frac[0, -1] for e in ten]
