@@ -79,7 +79,7 @@ class _Reader:
         self.lengths = schema.text_lengths(spec.version)
         self.plans: dict[int, Plan] = {}
         self.transactions = Transactions()
-        self.seen = np.empty(0, np.uint64)
+        self.seen = self.seen_before = np.empty(0, np.uint64)  # sorted; the latter is full
         self.middle: int | None = None
         in_name = re.search(spec.station_in_name, name)
         self.station = spec.station or (in_name.group(1) if in_name else None)
@@ -143,11 +143,13 @@ class _Reader:
 
     def _repeated(self, content: np.ndarray) -> np.ndarray:
         """Messages that were there before with the same id and content (sent again after a lost answer)."""
-        known = np.isin(content, self.seen) if self.seen.size else np.zeros(content.size, np.bool_)
+        known = _among(content, self.seen) | _among(content, self.seen_before)
         order = np.argsort(content, kind="stable")
         again = np.zeros(content.size, np.bool_)
         again[order[1:]] = content[order[1:]] == content[order[:-1]]
-        self.seen = np.concatenate([self.seen, content])[-_REMEMBERED:]
+        self.seen = np.sort(np.concatenate([self.seen, content[order]]), kind="stable")  # two runs: merged, not sorted
+        if self.seen.size >= _REMEMBERED:
+            self.seen, self.seen_before = np.empty(0, np.uint64), self.seen
         return (known | again) & (content != 0)
 
     def _made(self, block: Block, gathered: Gathered) -> tuple[Batch, int | None]:
@@ -250,3 +252,10 @@ def read(source: Source, spec: FormatSpec) -> Iterator[Batch]:
 
 
 READER = Reader(read, counter=lambda spec: MessageCounter())
+
+
+def _among(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Which values are among sorted ones."""
+    if not known.size:
+        return np.zeros(values.size, np.bool_)
+    return known[np.minimum(np.searchsorted(known, values), known.size - 1)] == values

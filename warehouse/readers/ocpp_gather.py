@@ -183,14 +183,12 @@ class Gathered:
             times = values.times(entry.time)
             bits = sum(_BIT[flag] for flag in {*plan.flags, *entry.flags})
             state = STATES.index(entry.state) if entry.state is not None else -1
+            off = np.zeros(rows.size, dtype=np.bool_)
             if entry.clock_aligned:
                 off = (times + _ALIGNED_SLACK_US) % _ALIGNED_US > 2 * _ALIGNED_SLACK_US
-                mask = np.where(off, bits | _BIT["unaligned_clock"], bits)
-            else:
-                mask = np.full(rows.size, bits)
-            for bit in np.unique(mask).tolist():
-                part = mask == bit
-                self.chunks.append((rows[part], order, times[part], matrix[part], state, bit))
+            for part, bit in ((~off, bits), (off, bits | _BIT["unaligned_clock"])):
+                if part.any():
+                    self.chunks.append((rows[part], order, times[part], matrix[part], state, bit))
 
     def middle(self) -> int | None:
         """Median of the plausible times, to know clocks that were never set."""

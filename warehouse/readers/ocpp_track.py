@@ -125,7 +125,7 @@ def _name(transactions: Transactions, gathered: Gathered, rows: Rows, spec: Ocpp
     codes: dict[tuple[str, str], int] = {}
     known: dict[tuple[Any, ...], tuple[str | None, str | None, int]] = {}
     code = np.full(gathered.n, -1, dtype=np.int64)
-    used = np.unique(rows.record)
+    used = np.flatnonzero(np.bincount(rows.record, minlength=gathered.n))
     columns = (gathered.station[used], gathered.transaction[used], gathered.token[used], gathered.connector[used])
     for row, *said in zip(used.tolist(), *(column.tolist() for column in columns), strict=True):
         key = tuple(said)
