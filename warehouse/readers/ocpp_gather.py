@@ -110,7 +110,7 @@ def _merged(frame: pl.DataFrame, repeated: pl.Series) -> pl.DataFrame:
 
 def absent(texts: Any) -> Bools:
     """Mask of the messages that lack a text."""
-    return np.fromiter((text is None for text in texts.tolist()), dtype=np.bool_, count=texts.size)
+    return np.equal(texts, np.array(None))  # of objects: None equals itself alone
 
 
 @dataclass
