@@ -95,6 +95,9 @@ def _standing_counts(data: FleetData) -> dict[str, int]:
     return {k: sum(1 for v in data.vehicles if v.state.standing == k) for k in STANDINGS}
 
 
+_SOME_BREACHES = 0.5  # expected in a fleet, from which on it is not called unlikely
+
+
 def index_page(data: FleetData) -> Page:
     """The front page of a fleet."""
     risks = risks_of(data)
@@ -102,10 +105,13 @@ def index_page(data: FleetData) -> Page:
     n = len(data.vehicles)
     counts = _standing_counts(data)
     limit = t.percent(AT_RISK_FRAC)
+    expected = sum(r.breach_frac for r in risks if r.now is not None)
     headline = (
         f"{t.plural(risky, 'vehicle')} of {n} may breach the warranty."
         if risky
         else f"No vehicle of {n} is likely to breach the warranty."
+        if expected < _SOME_BREACHES  # small chances of many cars add up
+        else f"No single vehicle of {n} stands out, yet {t.number(expected, 1)} breaches are expected."
     )
     lead = (
         f"Counted from a chance of {limit} that a test finds too little capacity while cover lasts."
