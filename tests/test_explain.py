@@ -21,6 +21,7 @@ from pipelines.steps.intake import ingest
 from warehouse.explain import Explanation, propose, recognise
 from warehouse.explaining.guess import CERTAIN, LIKELY, UNKNOWN, UNSURE
 from warehouse.explaining.shape import table_shape
+from warehouse.explaining.summertime import zone_of
 from warehouse.explaining.times import read_clock
 from warehouse.formatspec import load_format, parse_format
 from warehouse.readers.choose import read_any
@@ -204,6 +205,56 @@ def test_sign_of_current_by_soc_and_by_voltage(sign: float, said: str, soc: bool
     assert ("SOC" in guess.reason) == soc
     zone = next(g for g in found.guesses if g.what == "time zone")
     assert zone.confidence == UNKNOWN, "nothing tells the zone of these times"
+
+
+def _local_log(zone: str, first: datetime, hours: int, minutes: int) -> bytes:
+    """Clock times of a zone, in the order of the log, and a plausible current."""
+    n = hours * 60 // minutes
+    utc = pl.Series([first + timedelta(minutes=minutes * i) for i in range(n)]).dt.replace_time_zone("UTC")
+    clock = utc.dt.convert_time_zone(zone).dt.strftime("%Y-%m-%d %H:%M:%S").to_list()
+    rows = (f"{t},{5 + i % 3},{40 + i % 20}\n" for i, t in enumerate(clock))
+    return ("time,current_a,soc\n" + "".join(rows)).encode()
+
+
+@pytest.mark.parametrize("minutes", [1, 15, 60])
+@pytest.mark.parametrize(
+    ("zone", "first", "value", "sure", "said"),
+    [
+        ("Europe/Berlin", datetime(2024, 3, 29), "Europe/Berlin", LIKELY, "2024-03-31 02:00 is missing"),
+        ("Europe/Berlin", datetime(2024, 10, 25), "Europe/Berlin", LIKELY, "2024-10-27 02:00 is there twice"),
+        ("Europe/London", datetime(2024, 10, 25), "Europe/London", LIKELY, "2024-10-27 01:00 is there twice"),
+        ("Europe/Athens", datetime(2024, 3, 29), "Europe/Helsinki", LIKELY, "2024-03-31 03:00 is missing"),
+        ("America/Chicago", datetime(2024, 11, 1), "America/New_York", LIKELY, "write your own zone"),
+        ("Australia/Sydney", datetime(2024, 4, 5), "Australia/Sydney", LIKELY, "2024-04-07 02:00 is there twice"),
+        ("UTC", datetime(2024, 3, 29), "UTC", UNSURE, "as it would be in Europe/Berlin"),
+        ("UTC", datetime(2024, 10, 25), "UTC", UNSURE, "a zone without summer time"),
+        ("Europe/Berlin", datetime(2024, 6, 1), "UTC", UNKNOWN, "no day on which clocks change"),
+    ],
+)
+def test_days_on_which_clocks_change_tell_the_zone(
+    zone: str, first: datetime, value: str, sure: str, said: str, minutes: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "local.csv"
+    path.write_bytes(_local_log(zone, first, 100, minutes))
+    found = explain_file(path)
+    guess = next(g for g in found.guesses if g.what == "time zone")
+    assert (guess.value, guess.confidence) == (value, sure)
+    assert said in guess.reason
+    assert said in found.toml and f'zone = "{value}"' in found.toml
+
+
+def test_a_gap_of_the_logger_is_no_change_of_the_clock() -> None:
+    hours = [datetime(2024, 3, 29) + timedelta(hours=h) for h in range(100)]
+    gap = [h for h in hours if h.hour != 2]  # every night
+    found = zone_of(pl.Series(gap))
+    assert found is None or found.value == "UTC"
+    year = [datetime(2024, 1, 1) + timedelta(hours=h) for h in range(8784)]
+    both = [h for h in year if h != datetime(2024, 3, 31, 2)]
+    found = zone_of(pl.Series(both))
+    assert found is not None and (found.value, found.confidence) == ("UTC", UNSURE), "put forward and never back"
+    both.insert(both.index(datetime(2024, 10, 27, 3)), datetime(2024, 10, 27, 2))
+    found = zone_of(pl.Series(both))
+    assert found is not None and (found.value, found.confidence) == ("Europe/Berlin", CERTAIN)
 
 
 def test_what_cannot_be_told_is_left_open(tmp_path: Path) -> None:

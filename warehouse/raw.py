@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -102,6 +103,11 @@ MAX_YEARS_FROM_MEDIAN = 10
 STATES = ("drive", "charge", "export", "rest")
 LOGGERS = ("car", "charger")
 SESSION_KINDS = ("plugin", "charge", "export", "drive")
+
+
+def latest_time() -> datetime:
+    """Samples and sessions from later than this have a clock that is ahead: a day after now (UTC)."""
+    return datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1)
 
 
 def plain_rows(frame: pl.DataFrame, kind: str) -> pl.DataFrame:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from queue import Full, Queue
 from threading import Event, Thread
 from typing import TYPE_CHECKING
@@ -21,11 +20,12 @@ from warehouse.dedupe import OwnPart, mark
 from warehouse.door import FORGOTTEN, Door
 from warehouse.keys import MASK
 from warehouse.parts import scratch_folder, spans, write_part
-from warehouse.raw import KIND_RULES, RAW_SCHEMAS
+from warehouse.raw import KIND_RULES, RAW_SCHEMAS, latest_time
 from warehouse.readers.batch import REJECTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from warehouse.coded import Order
@@ -75,7 +75,7 @@ class Taking:
     base
         Beginning of the names of the file's parts.
     latest
-        Samples and sessions from later than this have a clock that is ahead: by default a day after now (UTC).
+        Samples and sessions from later than this have a clock that is ahead.
     """
 
     wh: Warehouse
@@ -83,7 +83,7 @@ class Taking:
     parts: list[Part] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
     first_reject: tuple[int, str] | None = None
-    latest: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1))
+    latest: datetime = field(default_factory=latest_time)
     _own: list[OwnPart] = field(default_factory=list)
     _batches: list[Batch] = field(default_factory=list)
     _rows: int = 0

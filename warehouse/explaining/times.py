@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import polars as pl
 
 from warehouse.explaining.guess import CERTAIN, LIKELY, UNKNOWN, UNSURE, Guess
+from warehouse.explaining.summertime import zone_of
 from warehouse.explaining.words import plain_name
 
 _DATES = {
@@ -145,41 +146,14 @@ def _zone(name: str, clock: Clock) -> None:
         clock.keys["zone"] = "UTC"
         clock.guesses.append(Guess("time zone", "UTC", LIKELY, f"the column is called '{name}'"))
         return
-    times = clock.times.drop_nulls()
-    seen = _summer_time(times)
+    seen = zone_of(clock.times.drop_nulls())
     if seen is not None:
-        clock.keys["zone"] = seen[0]
-        clock.guesses.append(Guess("time zone", seen[0], LIKELY, seen[1]))
+        clock.keys["zone"] = seen.value
+        clock.guesses.append(seen)
         return
     clock.keys["zone"] = "UTC"
-    why = "the times bear no zone, and no change to summer time lies in the head; write the zone of the logger"
+    why = "the times bear no zone, and no day on which clocks change tells one in the head; write the logger's zone"
     clock.guesses.append(Guess("time zone", "UTC", UNKNOWN, why))
-
-
-def _summer_time(times: pl.Series) -> tuple[str, str] | None:
-    """A zone by the spring hour that is missing, where the log is dense around it."""
-    if times.len() < 4:
-        return None
-    hours = set(times.dt.truncate("1h").to_list())
-    for year in sorted({t.year for t in (times.min(), times.max()) if isinstance(t, datetime)}):
-        for zone, day, hour in (
-            ("Europe/Berlin", _sunday(year, 3, last=True), 2),
-            ("America/New_York", _sunday(year, 3, last=False), 2),
-        ):
-            lost = day + timedelta(hours=hour)
-            if lost not in hours and {lost - timedelta(hours=1), lost + timedelta(hours=1)} <= hours:
-                others = [lost + timedelta(days=d) in hours for d in (-2, -1, 1, 2)]
-                if any(others):
-                    return zone, f"the hour from {lost:%Y-%m-%d %H:%M} is missing, as where summer time begins then"
-    return None
-
-
-def _sunday(year: int, month: int, last: bool) -> datetime:
-    if last:
-        day = datetime(year, month, 31)
-        return day - timedelta(days=(day.weekday() + 1) % 7)
-    day = datetime(year, month, 8)
-    return day + timedelta(days=(6 - day.weekday()) % 7)
 
 
 def elapsed_seconds(numbers: pl.Series, scale: float) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from warehouse.raw import FIRST_YEAR, LAST_YEAR, MAX_YEARS_FROM_MEDIAN
+from warehouse.raw import FIRST_YEAR, LAST_YEAR, MAX_YEARS_FROM_MEDIAN, latest_time
 
 if TYPE_CHECKING:
     from warehouse.formatspec import FileSpec
@@ -147,10 +147,11 @@ def refuse_times(raw: pl.Series, time: pl.Series, refusals: Refusals, column: st
 def refuse_far_times(time: pl.Series, refusals: Refusals, middle: datetime | None) -> datetime | None:
     """Refuse rows years away from the rest of their file: one of them would move the as-of day of everything.
 
-    ``middle`` is the median time of the first batch of the file that had times; returned for the next batch.
+    ``middle`` is the median time of the first batch of the file that had times; returned for the next batch. Times of
+    the future (the intake refuses them) have no say in it: in a short file they would put the true ones in the wrong.
     """
     if middle is None:
-        kept = time.filter(refusals.good).drop_nulls()
+        kept = time.filter(refusals.good & (time <= latest_time()).fill_null(value=False))
         if kept.len() == 0:
             return None
         middle = kept.sort()[kept.len() // 2]

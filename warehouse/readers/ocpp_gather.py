@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from warehouse.raw import LIMITS, MAX_YEARS_FROM_MEDIAN, RAW_SCHEMAS, STATES
+from warehouse.raw import LIMITS, MAX_YEARS_FROM_MEDIAN, RAW_SCHEMAS, STATES, latest_time
 from warehouse.readers.ocpp_message import COLUMNS, Plan
 from warehouse.readers.ocpp_sessions import FIRST_US, LAST_US
 from warehouse.readers.ocpp_tokens import NO_TIME
@@ -191,9 +191,10 @@ class Gathered:
                     self.chunks.append((rows[part], order, times[part], matrix[part], state, bit))
 
     def middle(self) -> int | None:
-        """Median of the plausible times, to know clocks that were never set."""
+        """Median of the plausible times, to know clocks that were never set; the future has no say in it."""
+        last = min(LAST_US, int(np.datetime64(latest_time(), "us").astype(np.int64)))
         times = np.concatenate([self.event_time, *(chunk[2] for chunk in self.chunks)])
-        times = np.sort(times[(times >= FIRST_US) & (times < LAST_US)])
+        times = np.sort(times[(times >= FIRST_US) & (times < last)])
         return int(times[times.size // 2]) if times.size else None
 
 
