@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import asdict
 from datetime import date
@@ -44,12 +45,16 @@ def _settings(**changes: Any) -> Settings:
     return State.settings.model_copy(update={k: v for k, v in changes.items() if v is not None})
 
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")  # a file's name may hold them: each file is one line
+
+
 def _say(text: str) -> None:
     err.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_json(body: Any) -> None:
-    sys.stdout.write(json.dumps(body, indent=1, ensure_ascii=False, default=str) + "\n")
+    text = json.dumps(body, indent=1, ensure_ascii=False, default=str)
+    sys.stdout.write(text.encode("utf-8", "replace").decode() + "\n")  # a file's name may be no UTF-8
 
 
 def _day(text: str | None) -> date | None:
@@ -166,16 +171,17 @@ def _report_files(results: list[Any], as_json: bool) -> None:
         _print_json({"files": rows})
     else:
         for r in rows:
+            path = _CONTROL.sub("?", r["path"])
             if r["status"] == "refused":
-                _say(f"Refused {r['path']}: {r['error']}")
+                _say(f"Refused {path}: {r['error']}")
             else:
                 _say(
-                    f"{r['path']}: {r['status']}; {r['rows_read']} rows read = {r['rows_loaded']} loaded + "
+                    f"{path}: {r['status']}; {r['rows_read']} rows read = {r['rows_loaded']} loaded + "
                     f"{r['rows_rejected']} rejected + {r['rows_duplicate']} duplicate."
                 )
         for r in results:
             if getattr(r, "note", ""):
-                _say(r.note)
+                _say(_CONTROL.sub("?", r.note))
     if any(r["status"] == "refused" for r in rows):
         raise typer.Exit(1)
 

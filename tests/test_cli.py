@@ -133,3 +133,33 @@ def test_what_finds_nothing_makes_no_home(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"no logs in .*h yet"):
             night(settings)
     assert not settings.home.exists()
+
+
+def test_odd_file_names_are_taken_in_and_shown_on_one_line(tmp_path: Path) -> None:
+    """A line end, quotes, an escape sequence, bytes that are no UTF-8, and a link in a circle."""
+    head = "vehicle,time_utc,session,state,voltage_v,current_a,soc_pct,battery_temp_c,ambient_c,power_kw,odometer_km\n"
+    logs = tmp_path / "logs"
+    (logs / "sub").mkdir(parents=True)
+    (logs / "sub" / "loop").symlink_to("..")
+    for n, name in enumerate([b"a\nb.csv", b"c'd\";--.csv", b"e\x1b[31mf.csv", b"g\xffh.csv"]):
+        row = f"CAR{n},2025-03-01T10:00:00Z,s1,drive,350,-20,55.0,21,15,,1000\n"
+        (logs / os.fsdecode(name)).write_text(head + row, encoding="utf-8")
+    home = ["--home", str(tmp_path / "home")]
+    done = fadecast(*home, "ingest", str(logs), "--format", "fadecast_samples")
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+    shown = [line for line in done.stderr.splitlines() if "1 rows read = 1 loaded + 0 rejected + 0 duplicate" in line]
+    assert [line.split(":")[0].removeprefix(f"{logs}/") for line in shown] == [
+        "a?b.csv",
+        "c'd\";--.csv",
+        "e?[31mf.csv",
+        "g\\udcffh.csv",
+    ]
+    again = json.loads(fadecast(*home, "ingest", str(logs), "--format", "fadecast_samples", "--json").stdout)
+    assert [file["status"] for file in again["files"]] == ["known"] * 4
+    with open_warehouse(tmp_path / "home") as wh:
+        assert [row[0] for row in wh.rows("SELECT path FROM meta_file ORDER BY path")] == [
+            "a b.csv",
+            "c'd\";--.csv",
+            "e [31mf.csv",
+            "g?h.csv",
+        ]

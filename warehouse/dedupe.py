@@ -10,21 +10,22 @@ the warehouse, one part at a time and only where vehicle and time overlap: what 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
-from warehouse.coded import known_texts
+from warehouse.coded import PART, known_texts
 from warehouse.raw import KIND_RULES, RAW_SCHEMAS, scan_part
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
+    from warehouse.again import Older
     from warehouse.coded import Order
     from warehouse.store import Warehouse
 
@@ -50,35 +51,49 @@ class Marked:
     conflict_lines: pl.Series
 
 
-def mark(wh: Warehouse, kind: str, frame: pl.DataFrame, own: list[OwnPart], order: Order | None = None) -> Marked:
+def mark(
+    wh: Warehouse,
+    kind: str,
+    frame: pl.DataFrame,
+    own: list[OwnPart],
+    order: Order | None = None,
+    older: Older | None = None,
+) -> Marked:
     """Tell new rows of a chunk from those that are there already (in the file or in the warehouse).
 
     Parameters
     ----------
     order
         Order of numbered rows of samples; others are looked at as they are.
+    older
+        Parts of older readers: some give way and are not looked at; what stands otherwise in the rest is no conflict.
     """
     none = pl.Series("line", [], dtype=pl.Int64)
     if frame.height == 0:
         return Marked(frame, pl.Series([], dtype=pl.Boolean), none)
     rule = KIND_RULES[kind]
     spans = _spans(frame, rule.owner, rule.time) if order is None else _spans_of(frame, order)
-    existing = _existing(wh, kind, frame, own, spans)
+    existing = _existing(wh, kind, frame, own, spans, older)
     if kind == "sessions":
         # Sessions are few: all that may matter are compared at once.
-        known = pl.concat([pl.DataFrame(schema=RAW_SCHEMAS[kind]).drop("line"), *existing])
-        seen, conflict = _session_marks(frame, known)
+        found = [(pl.DataFrame(schema=RAW_SCHEMAS[kind]).drop("line"), False), *existing]
+        seen, conflict = _session_marks(frame, pl.concat(known for known, _ in found))
+        if any(past for _, past in found):
+            _, against = _session_marks(frame, pl.concat(known for known, past in found if not past))
+            seen, conflict = seen | (conflict & ~against), against
     else:
         key = list(rule.key)
         if order is None:
             seen, conflict = _plain_marks(frame, None, key)
         else:
             seen, conflict = _marks_at(frame, order.doubled, None, key)
-        for known in existing:
+        for known, past in existing:
             if known.height == 0:
                 continue
             at = np.arange(frame.height) if order is None else _places_of(frame, known, key)
             again, against = _marks_at(frame, at, known, key)
+            if past:
+                again, against = again | against, against & ~against
             # What was there first decides, whatever else the chunk holds.
             there = again | against
             seen, conflict = (seen & ~there) | again, (conflict & ~there) | against
@@ -116,10 +131,14 @@ def _marks_at(
 
 
 def _existing(
-    wh: Warehouse, kind: str, frame: pl.DataFrame, own: list[OwnPart], spans: pl.DataFrame
-) -> Iterator[pl.DataFrame]:
-    """Rows that have a key of the chunk: of the warehouse, part by part, then of the parts of the same file."""
+    wh: Warehouse, kind: str, frame: pl.DataFrame, own: list[OwnPart], spans: pl.DataFrame, older: Older | None
+) -> Iterator[tuple[pl.DataFrame, bool]]:
+    """Rows that have a key of the chunk: of the warehouse, part by part, then of the parts of the same file.
+
+    With each whether an older reader wrote it.
+    """
     rule = KIND_RULES[kind]
+    mine, others = (older.mine, older.others) if older is not None else ((), ())
     keys = list(rule.key)
     if rule.core_table is not None:
         columns = ", ".join(f"t.{c}" for c in RAW_SCHEMAS[kind] if c != "line")
@@ -132,7 +151,7 @@ def _existing(
         finally:
             wh.con.unregister("_spans")
         if found.height:
-            yield found
+            yield found, False
     else:
         wh.con.register("_spans", spans)
         try:
@@ -145,13 +164,21 @@ def _existing(
         finally:
             wh.con.unregister("_spans")
         for (path,) in paths:
-            yield _with_keys(wh.home / path, kind, spans, frame, keys)
+            rows = _with_keys(wh.home / path, kind, spans, frame, keys)
+            if not (mine or others):
+                yield rows.drop(PART), False
+                continue
+            # A file without `PART` is one part, named as the file but for what `forget` adds.
+            part = rows[PART].fill_null(re.sub(r"~\d+$", "", Path(path).stem))
+            rows, past = rows.drop(PART).filter(~part.is_in(mine)), part.filter(~part.is_in(mine)).is_in(others)
+            yield rows.filter(~past), False
+            yield rows.filter(past), True
     for part in own:
         if part.kind != kind:
             continue
         both = part.spans.join(spans, on=rule.owner)
         if both.filter((pl.col("first_utc") <= pl.col("last")) & (pl.col("last_utc") >= pl.col("first"))).height:
-            yield _with_keys(part.path, kind, spans, frame, keys)
+            yield _with_keys(part.path, kind, spans, frame, keys).drop(PART), False
 
 
 def _spans(frame: pl.DataFrame, owner: str, time: str) -> pl.DataFrame:
@@ -164,11 +191,11 @@ def _spans(frame: pl.DataFrame, owner: str, time: str) -> pl.DataFrame:
 
 
 def _with_keys(path: Path, kind: str, spans: pl.DataFrame, frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    """Rows of a part whose keys are also in the chunk."""
+    """Rows of a part whose keys are also in the chunk, with `PART` (null where the file is one part)."""
     rule = KIND_RULES[kind]
     owners = spans[rule.owner].implode()
     within = pl.col(rule.time).is_between(spans["first"].min(), spans["last"].max()) & pl.col(rule.owner).is_in(owners)
-    rows = scan_part(path, kind).drop("line").filter(within)
+    rows = scan_part(path, kind, (PART,)).drop("line").filter(within)
     return rows.join(_plain(frame.select(keys)).lazy(), on=keys, how="semi").collect()
 
 

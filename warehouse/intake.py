@@ -8,7 +8,6 @@ bytes and never summed from the others; ``sql/checks`` proves read = loaded + re
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,9 +15,10 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
+from warehouse.again import Older, make_room, older_parts, part_base
 from warehouse.disk import reason_of
-from warehouse.keys import KeyFileError, clean_text, demo_files
-from warehouse.parts import record_part, scratch_folder
+from warehouse.keys import KeyFileError, clean_text, demo_files, utf8_text
+from warehouse.parts import record_part, scratch_folder, sweep
 from warehouse.raw import KIND_RULES, read_part, series_rows
 from warehouse.readers.lines import EmptyFile, RefusedFile
 from warehouse.readers.registry import open_source
@@ -71,14 +71,16 @@ def take_in(wh: Warehouse, path: Path, spec: FormatSpec) -> FileResult:
     except RefusedFile as error:
         return FileResult(str(path), "", REFUSED, error=clean_text(str(error)))
     known = known_file(wh, path, source.sha256, spec.name)
-    if known is not None:
+    older = older_parts(wh, spec, source.sha256, known is not None)
+    if known is not None and older is None:
+        source.close()
         return _same_version(wh, known, spec)
     taking: Taking | None = None
     try:
         demo = demo_files(wh.home)
         if demo is not None and source.sha256 not in demo:
             raise RefusedFile(DEMO_REFUSAL)
-        taking = Taking(wh, _part_base(spec, source.sha256))
+        taking = Taking(wh, part_base(spec, source.sha256), older or Older())
         for batch in ahead(_understood(reader.read(source, spec), spec)):
             taking.add(batch)
         taking.finish()
@@ -107,6 +109,8 @@ def take_in(wh: Warehouse, path: Path, spec: FormatSpec) -> FileResult:
             taking.close()
     if taking is not None:
         taking.undo()
+    if known is not None:  # what was taken in of it before stays
+        return replace(known, status=REFUSED, error=clean_text(why))
     return refuse(wh, path, source.sha256, spec.name, spec.kind, why)
 
 
@@ -187,7 +191,7 @@ def _same_version(wh: Warehouse, known: FileResult, spec: FormatSpec) -> FileRes
     """A known file, unless its format has changed since: then that is said."""
     others = wh.scalar(
         "SELECT count(*) FROM meta_part WHERE sha256 = ? AND starts_with(part_id, ?) AND NOT starts_with(part_id, ?)",
-        [known.sha256, f"{spec.name}-{known.sha256[:16]}-", _part_base(spec, known.sha256)],
+        [known.sha256, f"{spec.name}-{known.sha256[:16]}-", f"{part_base(spec, known.sha256)}-"],
     )
     if not others:
         return known
@@ -195,14 +199,10 @@ def _same_version(wh: Warehouse, known: FileResult, spec: FormatSpec) -> FileRes
     return replace(known, status=REFUSED, error=said)
 
 
-def _part_base(spec: FormatSpec, sha256: str) -> str:
-    version = hashlib.sha256(spec.model_dump_json(exclude={"proposal", "notes", "title", "source"}).encode())
-    return f"{spec.name}-{sha256[:16]}-{version.hexdigest()[:8]}"
-
-
 def _store(wh: Warehouse, path: Path, sha256: str, spec: FormatSpec, taking: Taking, read: int) -> FileResult:
     """Ledger, parts, refused rows and core rows of a file, all or nothing."""
-    counts, name = taking.counts, clean_text(taking.door.hide(path.name) or path.name)
+    named = utf8_text(path.name)
+    counts, name = taking.counts, clean_text(taking.door.hide(named) or named)
     result = FileResult(
         str(path),
         sha256,
@@ -214,7 +214,11 @@ def _store(wh: Warehouse, path: Path, sha256: str, spec: FormatSpec, taking: Tak
         rows_forgotten=counts.forgotten,
     )
     result = if_all_rejected(result, name, taking.first_reject)
+    again = taking.older.mine
+    if again and result.status == REFUSED:
+        raise RefusedFile(result.error or "")
     with wh.transaction():
+        make_room(wh, again)
         write_ledger(wh, result, name, spec.name, spec.kind, sum(part.rows for part in taking.parts))
         wh.con.execute("DELETE FROM raw_reject WHERE sha256 = ? AND format = ?", [sha256, spec.name])
         for rejects in taking.rejects():
@@ -229,4 +233,7 @@ def _store(wh: Warehouse, path: Path, sha256: str, spec: FormatSpec, taking: Tak
             from warehouse.fleetfile import refresh_cohorts
 
             refresh_cohorts(wh)
+    if again:
+        sweep(wh)
+        result = replace(result, note=f"{name} was read again: an older release had taken it in.")
     return result

@@ -120,6 +120,17 @@ def mask_vin_ends(text: str) -> str:
     return _VIN_END.sub(MASK, text)
 
 
+def utf8_text(text: str) -> str:
+    """Text that can be stored and printed: bytes of a file's name that are no UTF-8 are shown as a question mark.
+
+    Examples
+    --------
+    >>> utf8_text("b\udcffad.csv")
+    'b?ad.csv'
+    """
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def clean_text(text: str) -> str:
     """Text fit for the ledger: no control characters, nothing like a VIN, the end of one, or an e-mail address.
 
@@ -128,7 +139,7 @@ def clean_text(text: str) -> str:
     >>> clean_text("WBY1Z21040V307900 of jane.doe@example.org\\x1b[2J")
     '*** of *** [2J'
     """
-    return mask_vin_ends(mask_vins(_EMAIL.sub(MASK, _CONTROL.sub(" ", text))))
+    return mask_vin_ends(mask_vins(_EMAIL.sub(MASK, _CONTROL.sub(" ", utf8_text(text)))))
 
 
 def write_demo_marker(home: Path, seed: int, sha256s: Iterable[str]) -> None:

@@ -123,10 +123,11 @@ def read_part(path: Path, kind: str) -> pl.DataFrame:
     return frame.with_columns(new).select(schema.keys()) if new else frame
 
 
-def scan_part(path: Path, kind: str) -> pl.LazyFrame:
-    """Rows of a part, lazily, as `read_part` gives them."""
+def scan_part(path: Path, kind: str, more: tuple[str, ...] = ()) -> pl.LazyFrame:
+    """Rows of a part, lazily, as `read_part` gives them, with more columns of text (null where there are none)."""
     frame = pl.scan_parquet(path)
-    schema, there = RAW_SCHEMAS[kind], frame.collect_schema().names()
+    schema = RAW_SCHEMAS[kind] | dict.fromkeys(more, _S)
+    there = frame.collect_schema().names()
     new = [pl.lit("car" if n == "logger" else None, t).alias(n) for n, t in schema.items() if n not in there]
     return frame.with_columns(new).select(schema.keys())
 

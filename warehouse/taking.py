@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from warehouse.again import Older
 from warehouse.coded import joined, order_of, taken
 from warehouse.dedupe import OwnPart, mark
 from warehouse.door import FORGOTTEN, Door
@@ -74,12 +75,15 @@ class Taking:
         The warehouse; nothing is written into its database here.
     base
         Beginning of the names of the file's parts.
+    older
+        Parts of older readers.
     latest
         Samples and sessions from later than this have a clock that is ahead.
     """
 
     wh: Warehouse
     base: str
+    older: Older = field(default_factory=Older)
     parts: list[Part] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
     first_reject: tuple[int, str] | None = None
@@ -143,7 +147,7 @@ class Taking:
             if KIND_RULES[kind].owner == "vehicle_id":
                 rows[kind] = self.door.hide_rows(frame)
         order = {kind: _order(kind, frame) for kind, frame in rows.items() if frame.height}
-        marked = {kind: mark(self.wh, kind, rows[kind], self._own, order[kind]) for kind in order}
+        marked = {kind: mark(self.wh, kind, rows[kind], self._own, order[kind], self.older) for kind in order}
         conflicts = pl.concat([_no_lines(), *(m.conflict_lines for m in marked.values())]).unique().sort()
         refused = [rejects.with_columns(self.door.ids(rejects["owner"]).alias("vehicle_id")).drop("owner")]
         for kind, m in marked.items():

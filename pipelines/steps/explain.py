@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import UserError
 from warehouse.explain import Explanation, Head, explain
+from warehouse.keys import utf8_text
 from warehouse.readers.source import RefusedFile
 
 HEAD_BYTES = 1 << 22
@@ -48,7 +49,7 @@ def read_head(path: Path) -> Head:
             elif start == _ZSTD:
                 data = pa.CompressedInputStream(pa.PythonFile(file), "zstd").read(HEAD_BYTES + 1)
             elif start == _PARQUET:
-                return _parquet_head(path.name, file)
+                return _parquet_head(utf8_text(path.name), file)
             else:
                 data = file.read(HEAD_BYTES + 1)
     except (EOFError, zlib.error, pa.ArrowException, gzip.BadGzipFile):
@@ -59,8 +60,8 @@ def read_head(path: Path) -> Head:
     if data.startswith(_PARQUET):
         if len(data) > HEAD_BYTES:
             raise UserError(f"{path}: unpack the compressed Parquet file first, its end says what it holds.")
-        return _parquet_head(path.name, io.BytesIO(data))
-    return Head(path.name, data[:HEAD_BYTES], len(data) <= HEAD_BYTES)
+        return _parquet_head(utf8_text(path.name), io.BytesIO(data))
+    return Head(utf8_text(path.name), data[:HEAD_BYTES], len(data) <= HEAD_BYTES)
 
 
 def _parquet_head(name: str, file: BinaryIO | io.BytesIO) -> Head:

@@ -19,6 +19,7 @@ from warehouse.fleetfile import FleetResult
 from warehouse.forget import unfinished
 from warehouse.formatspec import FormatError, FormatSpec, load_format
 from warehouse.intake import FileResult
+from warehouse.keys import utf8_text
 from warehouse.parts import sweep
 from warehouse.proposal import Proposal
 from warehouse.readers.lines import RefusedFile
@@ -80,7 +81,7 @@ def ingest_into(wh: Warehouse, files: list[Path], spec: FormatSpec) -> list[File
     with _progress(len(files)) as advance:
         for path in files:
             result = intake.take_in(wh, path, spec)
-            results.append(replace(result, note=_unregistered(wh, result)))
+            results.append(replace(result, note=" ".join(filter(None, (result.note, _unregistered(wh, result))))))
             advance()
     return results
 
@@ -155,7 +156,7 @@ def _unregistered(wh: Warehouse, result: FileResult) -> str:
     )
     if not count:
         return ""
-    name = Path(result.path).name
+    name = utf8_text(Path(result.path).name)
     return f"{name}: {count} vehicles are not registered yet; `fadecast fleet` registers them (--propose helps)."
 
 

@@ -9,6 +9,8 @@ import polars as pl
 
 from models.parameters import Entry, load
 from reports.rows_fleet import Place, RuleRow
+from warehouse.again import files_of_older_readers
+from warehouse.formatspec import packaged_formats
 from warehouse.raw import KIND_RULES, scan_part
 from warehouse.store import Warehouse
 
@@ -19,7 +21,7 @@ SHOWN = 5
 def rules_touched(wh: Warehouse, home: Path | None) -> tuple[RuleRow, ...]:
     """Every rule that refused, left out, repaired, merged or flagged something, rows in falling order."""
     known = load(KIND, home)
-    out = [*_refused(wh, known), *_touched(wh, known), *_waiting(wh, known)]
+    out = [*_refused(wh, known), *_touched(wh, known), *_waiting(wh, known), *_older(wh, known)]
     return tuple(sorted(out, key=lambda r: (-r.rows, r.source, r.rule)))
 
 
@@ -70,6 +72,19 @@ def _touched(wh: Warehouse, known: dict[str, Entry]) -> list[RuleRow]:
         _row(known, source, rule, (n[0], n[1], n[2]), tuple(places[(source, rule)]), "")
         for (source, rule), n in counts.items()
     ]
+
+
+def _older(wh: Warehouse, known: dict[str, Entry]) -> list[RuleRow]:
+    """Files that an older release took in and that this one would read otherwise."""
+    files: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for source, path, rows in files_of_older_readers(wh):
+        files[source].append((path, rows))
+    out: list[RuleRow] = []
+    for source, some in files.items():
+        shown = source if source in packaged_formats() else f"{source}.toml"
+        places = [Place(f"{path}: ingest it again with --format {shown}") for path, _ in some[:SHOWN]]
+        out.append(_row(known, source, "older_reader", (sum(n for _, n in some), 0, 0), tuple(places), ""))
+    return out
 
 
 def _waiting(wh: Warehouse, known: dict[str, Entry]) -> list[RuleRow]:

@@ -251,7 +251,8 @@ def read(source: Source, spec: FormatSpec) -> Iterator[Batch]:
     return read_messages(source.stream(), spec, source.name)
 
 
-READER = Reader(read, counter=lambda spec: MessageCounter())
+# 2: a reading of the session's beginning beside one of now is passed over (Growatt).
+READER = Reader(read, counter=lambda spec: MessageCounter(), version=2)
 
 
 def _among(values: np.ndarray, known: np.ndarray) -> np.ndarray:

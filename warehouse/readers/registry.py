@@ -27,11 +27,15 @@ class Reader:
         Makes the counter that is fed the bytes while they are read.
     count
         Instead of a counter: counts the records of a file in a pass of its own (``source.open()``).
+    version
+        Goes up when the same file gives other rows than before: files of an older one are read again when they come
+        again (`warehouse.again`).
     """
 
     read: Callable[[Source, FormatSpec], Iterator[Batch]]
     counter: Callable[[FormatSpec], Counter] | None = None
     count: Callable[[Source], int] | None = None
+    version: int = 1
 
 
 # Name -> module that holds READER; imported when a format asks for it.

@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from warehouse.keys import utf8_text
 from warehouse.readers.lines import PARQUET_MAGIC, LineCounter, Lines, RefusedFile, whole_lines
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Source:
         scratch: Path | None = None,
         count: Callable[[Source], int] | None = None,
     ) -> None:
-        self.path, self.name = path, path.name
+        self.path, self.name = path, utf8_text(path.name)
         self._counter, self._count = counter, count
         self._scratch = scratch
         self._unpacked: list[Path] = []
