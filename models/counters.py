@@ -123,7 +123,9 @@ def mend_registers(samples: Samples, rule: Rules) -> tuple[Samples, list[Finding
 
     A value below the one before that is back within two days dropped out. One that stays below was reset: what the
     register showed before is added. Where most resets fall on the beginnings of sessions the register is one of the
-    session. A rise faster than a charger can give is not energy and is taken out.
+    session. Where it also falls at most beginnings of sessions it starts anew at all of them: one that begins above the
+    end of the session before counts what it shows, not the difference. A rise faster than a charger can give is not
+    energy and is taken out.
 
     Returns
     -------
@@ -160,10 +162,14 @@ def _mend_register(
     leap[:1] = False
     # After a reset the register has counted from zero; a leap and a fall within rounding count nothing.
     gain = np.where(reset, np.where(v < 1.0, v, 0.0), np.where(leap, 0.0, np.maximum(rise, 0.0)))
-    out = np.full(value.shape, np.nan)
-    out[at] = v[0] + np.cumsum(gain) if v.size else v
     begins = _begins(samples, at)
     per_session = int(reset.sum()) >= _PER_SESSION_LEAST and (reset & begins).sum() >= _PER_SESSION_SHARE * reset.sum()
+    anew = _starts_anew(samples.ref[at], reset, rise > step) if per_session else np.zeros(v.shape, dtype=bool)
+    if anew.any():
+        gain[anew] = np.where(v <= step + rule("defects", "register_power_kw") * hours, v, gain)[anew]
+        reset = reset | anew
+    out = np.full(value.shape, np.nan)
+    out[at] = v[0] + np.cumsum(gain) if v.size else v
     hits = {
         "register_dropout": (known, dropped),
         "register_per_session" if per_session else "register_reset": (at, reset),
@@ -192,6 +198,24 @@ def _dropouts(time: IntArray, v: FloatArray, step: float) -> BoolArray:
             out[i : i + int(back[0])] = True
             i += int(back[0])
         i += 1
+    return out
+
+
+def _starts_anew(ref: IntArray, reset: BoolArray, rises: BoolArray) -> BoolArray:
+    """Readings with which a register of the session starts anew, above the one before or below it, shape (n,).
+
+    None, unless it falls at nearly all beginnings of named sessions that tell anything (where it neither falls nor
+    rises the session before is still shown).
+    """
+    first = np.flatnonzero((ref[1:] != ref[:-1]) & (ref[1:] >= 0)) + 1
+    second = np.minimum(first + 1, ref.shape[0] - 1)
+    later = reset[second] & (ref[second] == ref[first])
+    fell, rose = reset[first] | later, rises[first] & ~later
+    out = np.zeros(ref.shape, dtype=bool)
+    if fell.sum() >= _PER_SESSION_SHARE * (fell | rose).sum():
+        out[first[rose]] = True
+        out[first[reset[first]]] = True
+        out[second[later]] = True
     return out
 
 

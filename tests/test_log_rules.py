@@ -99,6 +99,35 @@ def test_a_register_of_the_session_is_told_from_one_of_the_life(history_sim: Mod
     assert got.energy_in_register_kwh[-1] == pytest.approx(5 * 11 * 0.6)
 
 
+def _by_session(sim: ModuleType, sessions: list[list[float]]) -> Samples:
+    """Named sessions, one a day, a reading every half hour; the register shows these. [kWh]"""
+    rows = [(24.0 * s + k / 2, "charge", 20.0) for s, shown in enumerate(sessions) for k in range(len(shown))]
+    samples = sim.table(rows, energy_in_register_kwh=np.concatenate([np.array(shown) for shown in sessions]))
+    ref = np.repeat(np.arange(len(sessions)), [len(shown) for shown in sessions])
+    return replace(samples, ref=ref, refs=tuple(f"s{i}" for i in range(len(sessions))))
+
+
+def test_a_register_of_the_session_that_begins_above_the_end_of_the_one_before_starts_anew(history_sim: ModuleType):
+    """JoaoPedroBelo/bmw-wallbox-ha#10. The fourth session ends at 0.4 kWh, the fifth is first read at 2 kWh."""
+    shown = [[0.5, 6.0, 9.0], [0.5, 8.0], [1.5, 7.0], [0.2, 0.4], [2.0, 9.0], [9.0, 0.5, 4.0], [0.5, 3.0]]
+    got, found = mend_registers(_by_session(history_sim, shown), RULES)
+    v = got.energy_in_register_kwh
+    # Each begins with what it shows; the sixth shows the one before first.
+    counted = [9.0, 8.0, 7.0, 0.4, 9.0, 4.0, 3.0]
+    assert v[-1] == pytest.approx(sum(counted))
+    ends = np.cumsum([len(s) for s in shown]) - 1
+    assert np.diff(v[ends]) == pytest.approx(counted[1:])
+    assert [(f.rule, f.rows) for f in found] == [("register_per_session", 6)]
+
+
+def test_a_register_that_goes_on_over_sessions_is_not_taken_to_start_anew(history_sim: ModuleType):
+    """Three resets at beginnings, but it goes on at as many others: what begins above counts the difference."""
+    shown = [[1.0, 3.0], [3.5, 6.0], [0.5, 2.0], [2.5, 4.0], [0.5, 3.0], [3.5, 5.0], [0.5, 4.0]]
+    got, found = mend_registers(_by_session(history_sim, shown), RULES)
+    assert got.energy_in_register_kwh[-1] == pytest.approx(6.0 + 4.0 + 5.0 + 4.0)
+    assert [(f.rule, f.rows) for f in found] == [("register_per_session", 3)]
+
+
 @given(
     steps=st.lists(st.floats(0.0, 3.0), min_size=5, max_size=60),
     cut=st.integers(1, 50),

@@ -35,7 +35,7 @@ from warehouse.store import Warehouse
 
 SUBJECT = "history"
 # Raise when code changes what a vehicle's history is.
-HISTORY_VERSION = 13
+HISTORY_VERSION = 14
 STEP_MINUTES = 60
 # Samples of the vehicles that are held in memory at the same time (about 300 bytes each); one vehicle may have more.
 BATCH_SAMPLES = 3_000_000
