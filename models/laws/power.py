@@ -19,9 +19,11 @@ from models.domain import Duty, FloatArray, IntArray, OcvCurve, Pack
 from models.laws import power_kernel as kernel
 from models.laws.base import Projection, RangeCheck
 from models.laws.power_rates import CalendarRate, CyclingRate, calendar_rate, cycling_rate
+from models.laws.power_store import TABLE_SOC, table_axes
+from models.laws.vector_math import power
 from models.parameters import Entry, entry
 
-_VERSION = 5
+_VERSION = 6
 _KELVIN = 273.15
 _VOLTAGES = 2001
 _NO_VOLTAGE = np.full(1, np.nan)
@@ -108,18 +110,17 @@ def half_cycles(duty: Duty, pack: Pack) -> HalfCycles:
     """
     days = -(-duty.steps // _steps_per_day(duty))
     half, day, _ = _pass(duty, pack, np.zeros((1, 2, 2), dtype=np.float64), np.empty((1, days)))
-    return _half(half, day, duty, pack)
+    return _half(half, day)
 
 
-def _half(half: FloatArray, day: IntArray, duty: Duty, pack: Pack) -> HalfCycles:
-    depth = half[kernel.DEPTH]
+def _half(half: FloatArray, day: IntArray) -> HalfCycles:
     return HalfCycles(
-        depth=depth,
+        depth=half[kernel.DEPTH],
         mean_soc=half[kernel.MEAN],
-        full_cycles=depth * (0.5 * duty.capacity_ah / pack.capacity_ah),
-        volt_rms=np.sqrt(half[kernel.VOLT2]),
+        full_cycles=half[kernel.FULL],
+        volt_rms=half[kernel.VOLT],
         c_rate=half[kernel.RATE],
-        temp_k=half[kernel.TEMP] + _KELVIN,
+        temp_k=half[kernel.TEMP],
         day=day,
     )
 
@@ -133,9 +134,9 @@ def _pass(
         duty.current_a,
         _WHOLE_STEP if duty.flow_a is None else duty.flow_a,
         1.0 / pack.capacity_ah,
-        duty.capacity_ah / pack.capacity_ah / duty.step_hours,
+        duty.capacity_ah / pack.capacity_ah,
+        duty.step_hours,
         _steps_per_day(duty),
-        duty.step_hours / 24.0,
         tables,
         _voltages(pack.ocv.cell_soc_frac.tobytes(), pack.ocv.ocv_v.tobytes()) if with_voltage else _NO_VOLTAGE,
         stored,
@@ -210,10 +211,10 @@ class PowerLaw:
         key = (self.law_id, self.version, ocv.cell_soc_frac.tobytes(), ocv.ocv_v.tobytes())
         table = _TABLES.get(key)
         if table is None:
-            soc, temp_c = kernel.table_axes()
+            soc, temp_c = table_axes()
             soc, temp_c = (np.ascontiguousarray(x.ravel()) for x in np.meshgrid(soc, temp_c, indexing="ij"))
             k = self.calendar(temp_c + _KELVIN, soc, ocv.voltage_v(soc))
-            z = np.power(k, 1.0 / self.exponents[0]).reshape(kernel.TABLE_SOC, -1)
+            z = np.power(k, 1.0 / self.exponents[0]).reshape(TABLE_SOC, -1)
             table = _TABLES[key] = np.ascontiguousarray(z, dtype=np.float64)
             while len(_TABLES) > _TABLES_KEPT:
                 _TABLES.popitem(last=False)
@@ -225,7 +226,7 @@ class PowerLaw:
         return np.power(k, 1.0 / self.exponents[0]) * (duty.step_hours / 24.0)
 
     def _cycling_z(self, half: HalfCycles) -> FloatArray:
-        return np.power(self._cycling_k(half), 1.0 / self.exponents[1]) * half.full_cycles
+        return power(self._cycling_k(half), 1.0 / self.exponents[1]) * half.full_cycles
 
     def _cycling_k(self, half: HalfCycles) -> FloatArray:
         return self.cycling(half.depth, half.volt_rms, half.c_rate, half.temp_k, half.mean_soc)
@@ -320,7 +321,7 @@ def exposures_of(laws: Sequence[PowerLaw], duty: Duty, pack: Pack) -> dict[str, 
     stored = np.empty((len(laws), days))
     tables = _tables(laws, pack.ocv)
     half, day, inside = _pass(duty, pack, tables, stored, any(law.reads_voltage for law in laws))
-    cycles = _half(half, day, duty, pack)
+    cycles = _half(half, day)
     found: dict[str, FloatArray] = {}
     for law, own in zip(laws, stored, strict=True):
         out = np.zeros((days, len(EXPOSURE_NAMES)))
@@ -329,7 +330,7 @@ def exposures_of(laws: Sequence[PowerLaw], duty: Duty, pack: Pack) -> dict[str, 
             out[:, 0] = np.bincount(np.arange(duty.steps) // per_day, law._calendar_z(duty, pack), days)
         out[:, 2] = 1.0
         out[-1, 2] = duty.steps / per_day - (days - 1)
-        kernel.add_by_day(day, law._cycling_k(cycles), 1.0 / law.exponents[1], cycles.full_cycles, out)
+        kernel.add_by_day(day, law._cycling_z(cycles), cycles.full_cycles, out)
         found[law.law_id] = out
     return found
 
