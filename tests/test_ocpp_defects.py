@@ -346,8 +346,14 @@ def test_fast_and_slow_path_agree_on_changed_messages(seed: int, changes: int, r
 @settings(max_examples=100, deadline=None)
 @given(st.text("0123456789-:.TZ+ ", max_size=30) | st.datetimes().map(lambda t: t.isoformat() + "Z"))
 def test_times_of_both_paths_agree(text: str) -> None:
-    from warehouse.readers.ocpp_tokens import NO_TIME, _time
+    from warehouse.readers.ocpp_numbers import NO_TIME, time_at
 
     data = np.frombuffer(text.encode() + b"\x00" * 8, dtype=np.uint8)
-    quick = int(_time(data, 0, len(text)))
+    quick = int(time_at(data, 0, len(text)))
     assert quick in (NO_TIME, parse_time(text))
+
+
+def test_the_first_reading_may_be_of_no_session() -> None:
+    values = [sampled16(50.0, measurand="SoC", unit="Percent")]
+    got = taken([meter16(0, None, values), meter16(1, 7, values)], V16)
+    assert got["samples"]["session_ref"].to_list() == [None, "7"]

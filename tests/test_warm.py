@@ -10,14 +10,14 @@ from numba.core.registry import CPUDispatcher
 
 from pipelines.warm import warm_readers
 from warehouse.formatspec import load_format
-from warehouse.readers import fast, kernels, ocpp_records, ocpp_tokens, table
+from warehouse.readers import fast, kernels, ocpp_names, ocpp_records, ocpp_tokens, ocpp_words, table
 from warehouse.readers.source import BLOCK_BYTES, BytesSource
 
-COMPILED = (kernels, ocpp_records, ocpp_tokens)
+COMPILED = (kernels, ocpp_names, ocpp_records, ocpp_tokens, ocpp_words)
 # Loops that are called from Python; the others are compiled into them.
 CALLED = {
     "count_nonblank", "look", "places_by_owner", "parse", "_not_blank", "_split_elements", "_count_elements",
-    "_pass",
+    "_pass", "_texts", "_rows", "line_breaks", "text_code",
 }  # fmt: skip
 
 

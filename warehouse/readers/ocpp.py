@@ -158,8 +158,7 @@ class _Reader:
         rows = rows_of(gathered, self.middle)
         sessions = track(self.transactions, gathered, rows, self.station, self.spec)
         samples = rows.frame(gathered, block.line)
-        refused = gathered.refused()
-        good = np.array([row for row in range(block.start.size) if row not in refused], dtype=np.int64)
+        good = np.flatnonzero(~gathered.is_refused())
         spare = int(block.line[good[-1]]) if good.size else None
         made: list[dict[str, Any]] = []
         for transaction, vehicle, row in sessions:
@@ -172,9 +171,9 @@ class _Reader:
             if found is not None:
                 made.append(found)
         frames = {"samples": samples, "sessions": session_frame(made)}
-        used = pl.concat([samples["line"], frames["sessions"]["line"]]).unique()
-        lines = pl.Series("line", block.line[good], dtype=pl.Int64)
-        silent = lines.filter(~lines.is_in(used.implode()))
+        lines = block.line[good]
+        used = np.isin(lines, np.concatenate([frame["line"].to_numpy() for frame in frames.values()]))
+        silent = pl.Series("line", lines[~used], dtype=pl.Int64)
         texts = _texts(block)
         rejects = _rejects(block, gathered, texts)
         kinds = {kind: frame for kind, frame in frames.items() if frame.height}
@@ -227,7 +226,8 @@ def _shown(block: Block, row: int) -> str:
 def _rejects(block: Block, gathered: Gathered, texts: Any) -> pl.DataFrame:
     refused = gathered.refused()
     lines = [int(block.line[row]) for row in refused]
-    owners = {row: gathered.vehicle[row] or gathered.station[row] for row in refused}
+    said = gathered.names.text
+    owners = {row: said(gathered.vehicle[row]) or said(gathered.station[row]) for row in refused}
     shown = dict(texts(pl.Series("line", lines, dtype=pl.Int64)).iter_rows()) if lines else {}
     found = [
         {"line": line, "reason": reason, "detail": detail, "raw_text": shown.get(line), "owner": owners[row]}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from warehouse.raw import LIMITS, MAX_YEARS_FROM_MEDIAN, RAW_SCHEMAS, STATES, latest_time
 from warehouse.readers.ocpp_message import COLUMNS, Plan
+from warehouse.readers.ocpp_names import Names, distinct_rows
+from warehouse.readers.ocpp_numbers import NO_TIME
 from warehouse.readers.ocpp_sessions import FIRST_US, LAST_US
-from warehouse.readers.ocpp_tokens import NO_TIME
 from warehouse.readers.ocpp_values import Values
 
 Ints = NDArray[np.int64]
@@ -50,34 +51,39 @@ class Rows:
         kept = np.isfinite(self.values[:, : len(STORED)]).any(axis=1) | (self.state >= 0)
         kept &= ~gathered.is_refused()[self.record]
         record, n = self.record[kept], int(kept.sum())
+        vehicle, time = gathered.vehicle[record], self.time[kept]
+        names = gathered.names.words
         columns: dict[str, pl.Series] = {
-            "vehicle_id": pl.Series(gathered.vehicle[record], dtype=pl.String),
-            "time_utc": pl.Series(self.time[kept]).cast(pl.Datetime("us")),
-            "session_ref": pl.Series(gathered.ref[record], dtype=pl.String),
-            "state": _words(self.state[kept], STATES),
+            "vehicle_id": _words(vehicle, names),
+            "time_utc": pl.Series(time.view("datetime64[us]")),
+            "session_ref": _words(gathered.ref[record], names),
+            "state": _words(self.state[kept], (*STATES, None)),
             "logger": pl.Series(["charger"]).new_from_index(0, n),
             "flag": _flag_text(self.flags[kept]),
             "line": pl.Series(line[record]),
         }
         for index, name in enumerate(STORED):
-            columns[name] = pl.Series(self.values[kept, index]).fill_nan(None)
-        null = pl.Series([None])
+            columns[name] = pl.Series(self.values[kept, index], nan_to_null=True)
         made = [
-            (columns[name] if name in columns else null.new_from_index(0, n)).cast(dtype).alias(name)
+            columns[name].rename(name) if name in columns else pl.Series(name, [None], dtype=dtype).new_from_index(0, n)
             for name, dtype in RAW_SCHEMAS["samples"].items()
         ]
-        return _merged(pl.DataFrame(made), pl.Series("_repeated", gathered.repeated[record]))
+        frame = pl.DataFrame(made)
+        if distinct_rows(vehicle, time)[1].size == n:
+            return frame
+        return _merged(frame, pl.Series("_repeated", gathered.repeated[record]))
 
 
-def _words(codes: Ints, words: tuple[str, ...]) -> pl.Series:
-    table = pl.Series([*words, None], dtype=pl.String)
-    return table.gather(np.where(codes < 0, len(words), codes))
+def _words(codes: Ints, words: Sequence[str | None]) -> pl.Series:
+    """Texts of codes; the code -1 is the last word."""
+    if codes.size and not np.any(codes != codes[0]):
+        return pl.Series([words[code] for code in codes[:1].tolist()], dtype=pl.String).new_from_index(0, codes.size)
+    return pl.Series([words[code] for code in codes.tolist()], dtype=pl.String)
 
 
 def _flag_text(flags: Ints) -> pl.Series:
     values, place = np.unique(flags, return_inverse=True)
-    texts = [" ".join(n for n, bit in _BIT.items() if value & bit) or None for value in values.tolist()]
-    return pl.Series(texts, dtype=pl.String).gather(place)
+    return _words(place, [" ".join(n for n, bit in _BIT.items() if value & bit) or None for value in values.tolist()])
 
 
 def _merged(frame: pl.DataFrame, repeated: pl.Series) -> pl.DataFrame:
@@ -108,22 +114,18 @@ def _merged(frame: pl.DataFrame, repeated: pl.Series) -> pl.DataFrame:
     return joined.filter(~merge | once).select(frame.columns)
 
 
-def absent(texts: Any) -> Bools:
-    """Mask of the messages that lack a text."""
-    return np.equal(texts, np.array(None))  # of objects: None equals itself alone
-
-
 @dataclass
 class Gathered:
-    """Messages of a block."""
+    """Messages of a block; names, ids and events are numbers of `Names`."""
 
     n: int
+    names: Names = field(default_factory=Names)
     chunks: list[tuple[Ints, int, Ints, Floats, int, int]] = field(default_factory=list)
     repeated: Bools = field(init=False)
 
     def __post_init__(self) -> None:
-        def empty() -> Any:
-            return np.full(self.n, None, dtype=object)
+        def empty() -> Ints:
+            return np.zeros(self.n, dtype=np.int64)
 
         self.station, self.transaction, self.token, self.message_id = empty(), empty(), empty(), empty()
         self.event, self.vehicle, self.ref = empty(), empty(), empty()
@@ -152,16 +154,13 @@ class Gathered:
 
     def take(self, plan: Plan, values: Values, rows: Ints) -> None:
         """Messages that say what a plan says, with their values."""
-        for name in ("station", "transaction", "token", "message_id"):
-            mark = getattr(plan, name)
-            if mark is not None and (plan.event or plan.entries or name == "station"):
-                getattr(self, name)[rows] = values.texts(mark)
+        self._name(plan, values, rows)
         if plan.reject is not None:
             for row in rows.tolist():
                 self.refuse(row, *plan.reject)
             return
         if plan.event:
-            self.event[rows] = plan.event
+            self.event[rows] = self.names.code(plan.event)
         if plan.connector is not None:
             self.connector[rows] = plan.connector
         if plan.logged is not None and plan.entries:
@@ -189,6 +188,18 @@ class Gathered:
             for part, bit in ((~off, bits), (off, bits | _BIT["unaligned_clock"])):
                 if part.any():
                     self.chunks.append((rows[part], order, times[part], matrix[part], state, bit))
+
+    def _name(self, plan: Plan, values: Values, rows: Ints) -> None:
+        wanted = ["station"]
+        if plan.event or plan.entries:
+            wanted += ["transaction", "token"]
+        if plan.event in ("start16", "result16"):  # told together by the id of the message
+            wanted += ["message_id"]
+        for name in wanted:
+            mark = getattr(plan, name)
+            if mark is not None:
+                texts, index = values.texts(mark)
+                getattr(self, name)[rows] = self.names.codes(texts)[index]
 
     def middle(self) -> int | None:
         """Median of the plausible times, to know clocks that were never set; the future has no say in it."""
@@ -262,7 +273,7 @@ def _refuse_useless(gathered: Gathered, rows: Rows, bad_time: Bools, dropped: Bo
         gathered.refuse(index, reason, _WHY[reason])
     for index in np.flatnonzero(gathered.unreadable & ~with_rows).tolist():
         gathered.refuse(index, "bad_number", _WHY["bad_number"])
-    timed = ~absent(gathered.event) & (gathered.event != "result16")
+    timed = (gathered.event != 0) & (gathered.event != gathered.names.code("result16"))
     wrong = timed & ((gathered.event_time < FIRST_US) | (gathered.event_time >= LAST_US)) & ~useful
     for index in np.flatnonzero(wrong).tolist():
         reason = "bad_time" if gathered.event_time[index] == NO_TIME else "impossible_time"

@@ -15,6 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from warehouse.readers.lines import EmptyFile
+from warehouse.readers.ocpp_words import PAD, bytes_and_words, line_breaks
 
 MAX_MESSAGE = 1 << 20
 BLOCK = 8 << 20
@@ -26,7 +27,10 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Block:
-    """Whole messages: their bytes are ``data[start:end]``, ``line`` numbers them; those too long hold nothing."""
+    """Whole messages: their bytes are ``data[start:end]``, ``line`` numbers them; those too long hold nothing.
+
+    `PAD` stands after the last.
+    """
 
     data: bytes
     start: Ints
@@ -131,23 +135,24 @@ def _lines(stream: BinaryIO, chunk: bytes, block: int, longest: int) -> Iterator
         data = carry + chunk
         chunk = stream.read(block)
         stop = len(data) if not chunk else data.rfind(b"\n") + 1
-        whole, carry = data[:stop], data[stop:]
+        whole, carry = memoryview(data)[:stop], data[stop:]
         long_tail = len(carry) > longest
         if whole or long_tail:
-            made, line = _line_block(whole, line, longest)
+            made, line = _line_block(b"".join((whole, PAD)), stop, line, longest)
             if long_tail:
                 made = Block(made.data, made.start, made.end, made.line, np.append(made.too_long, line))
                 carry, skipping = b"", True
             yield made
 
 
-def _line_block(data: bytes, line: int, longest: int) -> tuple[Block, int]:
-    view = np.frombuffer(data, dtype=np.uint8)
-    breaks = np.flatnonzero(view == _NEWLINE)
+def _line_block(data: bytes, stop: int, line: int, longest: int) -> tuple[Block, int]:
+    """Lines of the bytes up to ``stop``, and the number of the next."""
+    view, words = bytes_and_words(data)
+    breaks = line_breaks(view, words)
     start = np.concatenate([[0], breaks + 1]).astype(np.int64)
-    end = np.concatenate([breaks, [len(data)]]).astype(np.int64)
+    end = np.concatenate([breaks, [stop]]).astype(np.int64)
     number = line + np.arange(start.size, dtype=np.int64)
-    kept = _not_blank(view, start, end) if data else np.zeros(start.size, dtype=np.bool_)
+    kept = _not_blank(view, start, end) if stop else np.zeros(start.size, dtype=np.bool_)
     long = kept & (end - start > longest)
     good = kept & ~long
     return Block(data, start[good], end[good], number[good], number[long]), line + breaks.size
@@ -190,7 +195,7 @@ def _elements(stream: BinaryIO, data: bytes, block: int, longest: int) -> Iterat
             _skip_element(view[rest:], state)
             rest = len(data)
         if start.size or long:
-            yield Block(data, start[keep], end[keep], line[keep], np.array(long, dtype=np.int64))
+            yield Block(data + PAD, start[keep], end[keep], line[keep], np.array(long, dtype=np.int64))
         if last:
             return
         data = data[rest:] + more

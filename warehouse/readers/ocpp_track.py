@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from warehouse.readers.ocpp_gather import Gathered, Rows, absent
+from warehouse.readers.ocpp_gather import Gathered, Rows
+from warehouse.readers.ocpp_names import distinct_rows
 from warehouse.readers.ocpp_sessions import FIRST_US, LAST_US, SENTINELS, Transaction, Transactions
 
 if TYPE_CHECKING:
@@ -34,14 +35,15 @@ def track(
         Sessions that ended: transaction, vehicle, and the message that closed it (`None`: given up).
     """
     if station is not None:
-        gathered.station[absent(gathered.station)] = station
+        gathered.station[gathered.station == 0] = gathered.names.code(station)
     refused = gathered.is_refused()
     first = _first_uses(gathered)
     ended: list[tuple[Transaction, int]] = []
     # A mere update says nothing of its transaction after the first, unless it brings the id token.
-    follow = first | (~absent(gathered.event) & ((gathered.event != "Updated") | ~absent(gathered.token)))
+    update = gathered.names.code("Updated")
+    follow = first | ((gathered.event != 0) & ((gathered.event != update) | (gathered.token != 0)))
     for row in np.flatnonzero(follow & ~refused).tolist():
-        place = gathered.station[row]
+        place = gathered.names.text(gathered.station[row])
         if place is None:
             gathered.refuse(row, "missing_owner", _NO_STATION)
             continue
@@ -52,7 +54,7 @@ def track(
         closed = transactions.close(transaction.station, transaction.ref or "")
         if closed is not None:
             vehicle = vehicle_of(closed.station, closed.connector, closed.token, spec)
-            if vehicle is not None and not gathered.is_refused()[row]:
+            if vehicle is not None and row not in gathered.refused():
                 done.append((closed, vehicle, row))
     over, transactions.over = transactions.over, []
     for transaction in over:
@@ -65,12 +67,8 @@ def track(
 def _first_uses(gathered: Gathered) -> np.ndarray:
     """First message of each transaction in the block."""
     first = np.zeros(gathered.n, np.bool_)
-    seen: set[tuple[str | None, str]] = set()
-    stations = gathered.station.tolist()
-    for row, ref in enumerate(gathered.transaction.tolist()):
-        if ref is not None and (stations[row], ref) not in seen:
-            seen.add((stations[row], ref))
-            first[row] = True
+    of_any = np.flatnonzero(gathered.transaction)
+    first[of_any[distinct_rows(gathered.station[of_any], gathered.transaction[of_any])[1]]] = True
     return first
 
 
@@ -82,19 +80,20 @@ def _follow(
     ended: list[tuple[Transaction, int]],
     new: bool,
 ) -> None:
-    event, ref = gathered.event[row], gathered.transaction[row]
+    said = gathered.names.text
+    event, ref, token = said(gathered.event[row]), said(gathered.transaction[row]), said(gathered.token[row])
     connector = int(gathered.connector[row]) if gathered.connector[row] >= 0 else None
     time = int(gathered.event_time[row])
     time_good = FIRST_US <= time < LAST_US
     if event == "start16":
         if not gathered.repeated[row]:
-            begun = Transaction(place, None, connector, gathered.token[row], time if time_good else None)
+            begun = Transaction(place, None, connector, token, time if time_good else None)
             begun.first_us, begun.meter_start_kwh = begun.start_us, float(gathered.meter[row])
-            transactions.start(place, str(gathered.message_id[row]), begun)
+            transactions.start(place, str(said(gathered.message_id[row])), begun)
         return
     if event == "result16":
         if ref is not None:
-            transactions.answer(place, str(gathered.message_id[row]), ref)
+            transactions.answer(place, str(said(gathered.message_id[row])), ref)
         return
     if ref is None:
         return
@@ -106,7 +105,7 @@ def _follow(
     if found is None:
         return
     found.connector = connector if found.connector is None else found.connector
-    found.token = gathered.token[row] or found.token
+    found.token = token or found.token
     if event == "Started" and time_good and found.start_us is None:
         found.start_us = time
     if event in ("Started", "Updated", "Ended") and time_good:
@@ -123,18 +122,20 @@ def _follow(
 def _name(transactions: Transactions, gathered: Gathered, rows: Rows, spec: OcppSpec) -> None:
     """Vehicle and session of every message with readings; the readings go to their transactions."""
     codes: dict[tuple[str, str], int] = {}
-    known: dict[tuple[Any, ...], tuple[str | None, str | None, int]] = {}
     code = np.full(gathered.n, -1, dtype=np.int64)
     used = np.flatnonzero(np.bincount(rows.record, minlength=gathered.n))
-    columns = (gathered.station[used], gathered.transaction[used], gathered.token[used], gathered.connector[used])
-    for row, *said in zip(used.tolist(), *(column.tolist() for column in columns), strict=True):
-        key = tuple(said)
-        found = known.get(key)
-        if found is None:
-            found = known[key] = _named(transactions, codes, spec, *key)
-        gathered.vehicle[row], gathered.ref[row], code[row] = found
-        if found[0] is None:
-            gathered.refuse(row, "missing_owner", _NO_STATION if said[0] is None else "its id token is not known")
+    columns = (gathered.station, gathered.transaction, gathered.token, gathered.connector)
+    index, first = distinct_rows(*(column[used] for column in columns))
+    texts = gathered.names
+    found: list[tuple[int, int, int]] = []
+    for row in used[first].tolist():
+        place, ref, token = (texts.text(column[row]) for column in columns[:3])
+        vehicle, session, number = _named(transactions, codes, spec, place, ref, token, int(gathered.connector[row]))
+        found.append((texts.code(vehicle), texts.code(session), number))
+    gathered.vehicle[used], gathered.ref[used], code[used] = np.array(found, dtype=np.int64).reshape(-1, 3)[index].T
+    for row in used[gathered.vehicle[used] == 0].tolist():
+        why = _NO_STATION if gathered.station[row] == 0 else "its id token is not known"
+        gathered.refuse(row, "missing_owner", why)
     sentinel, over = code == _SENTINEL, code == _OVER
     rows.flag(sentinel[rows.record], "sentinel_id")
     rows.flag(over[rows.record], "session_over")
@@ -142,11 +143,10 @@ def _name(transactions: Transactions, gathered: Gathered, rows: Rows, spec: Ocpp
     mine = np.where(fresh, code[rows.record], -1)
     order = np.argsort(mine, kind="stable")
     ordered = mine[order]
-    keys = list(codes)
-    for index in range(len(keys)):
-        a, b = np.searchsorted(ordered, [index, index + 1])
-        part = order[a:b]
-        transactions.open[keys[index]].add(rows.time[part], rows.values[part])
+    breaks = np.searchsorted(ordered, np.arange(len(codes) + 1)).tolist()
+    times, values = rows.time[order], rows.values[order]
+    for key, a, b in zip(codes, breaks[:-1], breaks[1:], strict=True):
+        transactions.open[key].add(times[a:b].copy(), values[a:b].copy())
 
 
 def _named(

@@ -10,8 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from warehouse.readers.ocpp_names import distinct_texts
+from warehouse.readers.ocpp_numbers import NO_TIME
 from warehouse.readers.ocpp_schema import reading
-from warehouse.readers.ocpp_tokens import NO_TIME, Tokens
+from warehouse.readers.ocpp_tokens import Tokens
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -34,8 +36,8 @@ class Values(Protocol):
         """Microseconds since 1970, `NO_TIME` where there is none."""
         ...
 
-    def texts(self, mark: Any) -> list[str | None]:
-        """Names and ids as text."""
+    def texts(self, mark: Any) -> tuple[list[str | None], Ints]:
+        """Names and ids: the distinct texts, and which of them each message has."""
         ...
 
 
@@ -91,11 +93,12 @@ class PlainValues:
     def times(self, mark: Any, stated: bool = False) -> Ints:
         return np.array([parse_time(mark, stated)], dtype=np.int64)
 
-    def texts(self, mark: Any) -> list[str | None]:
+    def texts(self, mark: Any) -> tuple[list[str | None], Ints]:
+        only = np.zeros(1, dtype=np.int64)
         if isinstance(mark, bool) or not isinstance(mark, str | int | float):
-            return [None]
+            return [None], only
         # Halves of surrogate pairs are JSON but no text.
-        return [str(mark).encode("utf-8", "replace").decode()]
+        return [str(mark).encode("utf-8", "replace").decode()], only
 
 
 class SlotValues:
@@ -130,13 +133,14 @@ class SlotValues:
             numbers[row] = parse_time(text, stated)
         return np.where(micros == NO_TIME, numbers, micros)
 
-    def texts(self, mark: Any) -> list[str | None]:
+    def texts(self, mark: Any) -> tuple[list[str | None], Ints]:
         slot = self._slot(mark)
         if slot is None:
-            return PlainValues().texts(mark) * self._first.size
-        spans = zip(self._tokens.start[slot].tolist(), self._tokens.end[slot].tolist(), strict=True)
-        data = self._data
-        return [data[a:b].decode("ascii") for a, b in spans]
+            return PlainValues().texts(mark)[0], np.zeros(self._first.size, dtype=np.int64)
+        start, end = self._tokens.start[slot], self._tokens.end[slot]
+        index, first = distinct_texts(self._data, start, end)
+        spans = zip(start[first].tolist(), end[first].tolist(), strict=True)
+        return [self._data[a:b].decode("ascii") for a, b in spans], index
 
 
 def marked(data: bytes, start: int, end: int, spans: list[tuple[int, int]]) -> str:
