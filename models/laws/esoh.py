@@ -226,3 +226,32 @@ def ocv_curve(cell_id: str, home: Path | None = None) -> OcvCurve:
         ocv_v=np.asarray(cell["ocv_v"].value, dtype=float),
         source=cell["ocv_v"].source,
     )
+
+
+def windows_at(esoh: EsohTables, fullness: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Windows in which the full anode's stoichiometry is a given share of that of the new cell.
+
+    Parameters
+    ----------
+    fullness
+        Shares, shape (w,): below 1 lithium was lost, above 1 anode material. [1]
+
+    Returns
+    -------
+    tuple[FloatArray, FloatArray]
+        Stoichiometries x_0, x_100, y_0, y_100, shape (w, 4), and x_100 alone, shape (w,).
+    """
+    new = window(esoh, 0.0)
+    wanted = np.minimum(fullness * new.anode_100, 1.0 - 1e-3)
+    rows: list[tuple[float, float, float, float]] = []
+    for target in wanted:
+        low, high = (0.0, 0.9) if target <= new.anode_100 else (0.0, 0.5)
+        for _ in range(50):
+            mid = 0.5 * (low + high)
+            w = window(esoh, mid) if target <= new.anode_100 else window(esoh, 0.0, mid, 0.0)
+            above = w.anode_100 > target
+            low, high = (mid, high) if above == (target <= new.anode_100) else (low, mid)
+        w = window(esoh, low) if target <= new.anode_100 else window(esoh, 0.0, low, 0.0)
+        rows.append((w.anode_0, w.anode_100, w.cathode_0, w.cathode_100))
+    windows = np.array(rows)
+    return windows, windows[:, 1].copy()

@@ -25,16 +25,16 @@ import numpy as np
 
 from models.domain import Duty, FloatArray, IntArray, Pack
 from models.laws.base import Projection, RangeCheck
-from models.laws.esoh import EsohTables, capacity_frac, window
+from models.laws.esoh import EsohTables, capacity_frac, windows_at
 from models.laws.sei_daily import daily_growth
 from models.laws.sei_kernel import SeiConstants, run_segment
 from models.laws.sei_project import balance_grid, project_draws
 from models.laws.sei_steps import Steps
-from models.laws.sei_vector import NO_GRID, Grid, anode_rows
+from models.laws.sei_vector import NO_GRID, Grid, anode_points
 from models.parameters import Entry, entry, load
 
 LAW_IDS = ("sei_ec", "sei_interstitial")
-VERSION = 8
+VERSION = 9
 NODES = {
     "sei_ec": np.array([4e-4, 4e-3, 0.015, 0.04, 0.09, 0.17, 0.32, 0.65]),
     "sei_interstitial": np.array([4e-4, 0.03, 0.1, 0.25, 0.6]),  # 1/G is all but proportional to the thickness
@@ -63,9 +63,9 @@ class SeiTables:
     exchange_a_m2: FloatArray
 
     @cached_property
-    def anode_rows(self) -> FloatArray:
-        """Potential and exchange current of the anode side by side (see `models.laws.sei_vector.anode_rows`)."""
-        return anode_rows(self.esoh.anode_ocp_v, self.exchange_a_m2)
+    def anode_points(self) -> FloatArray:
+        """What the kernel looks up of the anode, side by side (see `models.laws.sei_vector.anode_points`)."""
+        return anode_points(self.esoh.anode_ocp_v, self.exchange_a_m2, self.entropic_v_per_k)
 
     @property
     def new_state(self) -> FloatArray:
@@ -89,24 +89,6 @@ def tables(cell_id: str, law_id: str, home: Path | None = None, version: str = "
     from models.cell import sei_tables
 
     return sei_tables(cell_id, law_id, home)
-
-
-def _windows(esoh: EsohTables, fullness: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Windows of the levels, shape (w, 4), and the full anode's stoichiometry of each, shape (w,)."""
-    new = window(esoh, 0.0)
-    wanted = np.minimum(fullness * new.anode_100, 1.0 - 1e-3)
-    rows: list[tuple[float, float, float, float]] = []
-    for target in wanted:
-        low, high = (0.0, 0.9) if target <= new.anode_100 else (0.0, 0.5)
-        for _ in range(50):
-            mid = 0.5 * (low + high)
-            w = window(esoh, mid) if target <= new.anode_100 else window(esoh, 0.0, mid, 0.0)
-            above = w.anode_100 > target
-            low, high = (mid, high) if above == (target <= new.anode_100) else (low, mid)
-        w = window(esoh, low) if target <= new.anode_100 else window(esoh, 0.0, low, 0.0)
-        rows.append((w.anode_0, w.anode_100, w.cathode_0, w.cathode_100))
-    windows = np.array(rows)
-    return windows, windows[:, 1].copy()
 
 
 class SeiLaw:
@@ -282,7 +264,7 @@ class SeiLaw:
 
 @lru_cache(maxsize=32)
 def _cached_windows(cell_id: str, law_id: str, home: Path | None, version: str) -> tuple[FloatArray, FloatArray]:
-    return _windows(tables(cell_id, law_id, home, version).esoh, FULLNESS[law_id])
+    return windows_at(tables(cell_id, law_id, home, version).esoh, FULLNESS[law_id])
 
 
 @lru_cache(maxsize=32)
@@ -327,15 +309,7 @@ def exposures_of(laws: Sequence[SeiLaw], duty: Duty, pack: Pack) -> dict[str, Fl
     """
     if not (np.isfinite(duty.cell_soc_frac).all() and np.isfinite(duty.temp_c).all()):
         raise ValueError("a duty needs a state of charge and a temperature at every step: fill the gaps before")
-    ordered = sorted(laws, key=lambda law: law.fullness.size)  # both members share the windows of the smaller one
-    least = ordered[0].fullness
-    fullness = np.concatenate([least, *(np.setdiff1d(law.fullness, least) for law in ordered[1:])])
-    windows, grids = np.empty((fullness.size, 4)), dict[str, Grid]()
-    by_size = np.argsort(fullness)
-    for law in ordered:
-        at = by_size[np.searchsorted(fullness, law.fullness, sorter=by_size)]
-        windows[at] = _cached_windows(law.cell_id, law.law_id, law.home, law.version)[0]
-        grids[law.law_id] = Grid(at, at[law.coarse], law.nodes, law.middle)
+    windows, grids = _grids(tuple((law.cell_id, law.law_id, law.home, law.version) for law in laws))
     by_id = {law.law_id: law.tables for law in laws}
     ec, inter = (by_id.get(law_id, laws[0].tables) for law_id in LAW_IDS)
     found = daily_growth(
@@ -351,10 +325,23 @@ def exposures_of(laws: Sequence[SeiLaw], duty: Duty, pack: Pack) -> dict[str, Fl
         ec.constants,
         grids.get(LAW_IDS[1], NO_GRID),
         inter.constants,
-        inter.anode_rows,
-        inter.entropic_v_per_k,
+        inter.anode_points,
     )
     return {law_id: rows for law_id, rows in zip(LAW_IDS, found, strict=True) if law_id in by_id}
+
+
+@lru_cache(maxsize=32)
+def _grids(members: tuple[tuple[str, str, Path | None, str], ...]) -> tuple[FloatArray, dict[str, Grid]]:
+    """All windows of some members of a cell, shape (w, 4), and which of them each member wants."""
+    ordered = sorted(members, key=lambda m: FULLNESS[m[1]].size)  # both members share the windows of the smaller one
+    least = FULLNESS[ordered[0][1]]
+    fullness = np.concatenate([least, *(np.setdiff1d(FULLNESS[m[1]], least) for m in ordered[1:])])
+    windows, grids, by_size = np.empty((fullness.size, 4)), dict[str, Grid](), np.argsort(fullness)
+    for m in ordered:
+        at = by_size[np.searchsorted(fullness, FULLNESS[m[1]], sorter=by_size)]
+        windows[at] = _cached_windows(*m)[0]
+        grids[m[1]] = Grid(at, at[COARSE[m[1]]], NODES[m[1]], MIDDLE[m[1]])
+    return windows, grids
 
 
 def kernel_run(

@@ -8,7 +8,8 @@ Written for speed; the plain form of the same sums is `models.laws.sei_kernel.st
 - At rest every exponent is linear in 1/T. A parked car's temperature moves while its state of charge stands still: a
   rest is told by the moments of its changes of 1/T. Growth over interstitials is a series in them, that in series
   with diffusion two temperatures that have the first four moments (Gauss's quadrature).
-- With Butler-Volmer's z = j / (2 j0), exp(F eta / RT) is (z + sqrt(1 + z^2))^2: no asinh.
+- With Butler-Volmer's z = j / (2 j0), exp(F eta / RT) is (z + sqrt(1 + z^2))^2: no asinh. All exponents are halved:
+  what the kinetics want comes first, its square is what goes with k.
 - Loops over windows compile to vector instructions (`models.laws.sei_vector`).
 """
 
@@ -19,7 +20,7 @@ import math
 import numpy as np
 from numba import njit
 
-from models.domain import FloatArray, IntArray
+from models.domain import FloatArray
 from models.laws.esoh import EDGE
 from models.laws.sei_kernel import FARADAY, GAS, KELVIN, MOST_PARTS, SeiConstants, cut_step, is_parked
 from models.laws.sei_vector import (
@@ -28,12 +29,13 @@ from models.laws.sei_vector import (
     Grid,
     add_film,
     add_slow,
+    add_slow_pair,
+    blocks,
     exp_all,
-    laid_out,
-    look_up,
-    look_up_one,
     padded,
+    place,
     series_exp,
+    take,
 )
 
 REACH_PER_K = 4e-5  # change of 1/T up to which a rest is one series: 3 K
@@ -42,7 +44,7 @@ _SPEED, _SLOW_PARTICLE, _SLOW_EXCHANGE, _FILM = range(4)
 STILL_C_RATE = 1e-5  # [1/h]
 
 
-@njit(**VECTOR)
+@njit(forceinline=True, **VECTOR)
 def _two_temperatures(
     moments: tuple[float, float, float, float, float, float, float],
 ) -> tuple[float, float, float, float]:
@@ -73,16 +75,16 @@ def _heat_terms(k: SeiConstants, film_potential_v: float) -> tuple[FloatArray, F
     return slope, offset
 
 
-@njit(**VECTOR)
+@njit(forceinline=True, **VECTOR)
 def _heat_at(slope: FloatArray, offset: FloatArray, inverse: float, out: FloatArray) -> None:
     for i in range(BLOCK):
         out[i] = slope[i] * inverse + offset[i]
     exp_all(out)
 
 
-@njit(**VECTOR)
+@njit(forceinline=True, **VECTOR)
 def _add_rest(
-    ec_row: FloatArray,
+    ec_rows: FloatArray,
     still_row: FloatArray,
     moments: tuple[float, float, float, float, float, float, float],
     speed: float,
@@ -91,27 +93,25 @@ def _add_rest(
     anchor: FloatArray,
     ec_slope: FloatArray,
     ec_anchor: FloatArray,
-    b_rest: float,
-    n_fine: int,
-    middle_thick: float,
-    at: IntArray,
-    thick: FloatArray,
-    power: FloatArray,
-    slow: FloatArray,
+    film: FloatArray,
+    one: FloatArray,
+    other: FloatArray,
 ) -> None:
     """Growth of both members in a rest that has ended, from its moments.
 
     ``still_row`` is that over interstitials at a film of one unit, which it is inverse to.
     """
-    if slow.size > 0:
-        one, other, first_h, other_h = _two_temperatures(moments)
-        for part in range(2):
-            c, h = (one, first_h) if part == 0 else (other, other_h)
-            if h > 0.0:
-                for w in range(ec_slope.size):
-                    power[w] = ec_anchor[w] * series_exp(ec_slope[w] * c)
-                hours = h * speed * series_exp(speed_slope * c)
-                add_slow(ec_row, hours, power, b_rest, n_fine, middle_thick, at, thick, slow)
+    if ec_slope.size > 0:
+        c_1, c_2, h_1, h_2 = _two_temperatures(moments)
+        for w in range(ec_slope.size):
+            one[w] = ec_anchor[w] * series_exp(ec_slope[w] * c_1)
+        h_1 *= speed * series_exp(speed_slope * c_1)
+        if h_2 > 0.0:
+            for w in range(ec_slope.size):
+                other[w] = ec_anchor[w] * series_exp(ec_slope[w] * c_2)
+            add_slow_pair(ec_rows, h_1, one, h_2 * speed * series_exp(speed_slope * c_2), other, film)
+        else:
+            add_slow(ec_rows, h_1, one, film)
     if still_row.size > 0:
         m_0, m_1, m_2, m_3, m_4, m_5, m_6 = moments
         for w in range(anchor.size):
@@ -134,8 +134,7 @@ def daily_growth(
     ec_k: SeiConstants,
     inter: Grid,
     inter_k: SeiConstants,
-    rows: FloatArray,
-    entropic: FloatArray,
+    points: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
     """Daily exposures of both members: growth at windows and nodes, full cycles, lithium trapped per unit of wear.
 
@@ -153,10 +152,8 @@ def daily_growth(
         What is wanted of "ec reaction limited" and of "interstitial-diffusion limited".
     ec_k, inter_k
         Their constants; those of the cell are the same in both.
-    rows
-        From `anode_rows`.
-    entropic
-        Change of the anode's potential with temperature on the grid of the tables, or one zero. [V/K]
+    points
+        From `anode_points`.
 
     Returns
     -------
@@ -171,18 +168,16 @@ def daily_growth(
     density = k.capacity_ah / k.surface_m2  # current over capacity to current density
     shift_first = density * k.radius_m / (5.0 * k.diffusivity_m2_s * FARADAY * k.c_max_mol_m3)
     ohmic = -density * k.film_resistivity_ohm_m * k.film_unit_m * POTENTIAL_SLOPE
-    scale = rows.shape[0] / (1.0 - 2.0 * EDGE)
+    scale, flat = points.shape[0] / (1.0 - 2.0 * EDGE), points.ravel()
     first, wide = padded((windows[:, 0] - EDGE) * scale), padded((windows[:, 1] - windows[:, 0]) * scale)
-    n_w, ec_flat, inter_flat = first.size, laid_out(ec), laid_out(inter)
-    n_ec, ec_at, ec_thick, ec_middle = ec_flat.fine, ec_flat.at, ec_flat.thick, ec_flat.middle_thick
-    n_inter, inter_at, inter_node = inter_flat.fine, inter_flat.at, inter_flat.node
-    ec_row, inter_row = np.zeros(n_ec + ec_at.size), np.zeros(n_inter + inter_at.size)
-    still_row = np.zeros(n_inter)
+    n_w, n_ec, n_inter = first.size, blocks(ec.fine.size), blocks(inter.fine.size)
+    ec_rows, inter_rows = np.zeros((ec.nodes.size, n_ec)), np.zeros((inter.nodes.size, n_inter))
+    still_row, film = np.zeros(n_inter), b_rest * ec.nodes
     ec_out, ec_trapped = _empty_days(days, ec, windows, ec_k)
     inter_out, inter_trapped = _empty_days(days, inter, windows, inter_k)
     slope, anchor, ec_slope, ec_anchor = np.empty(n_w), np.empty(n_w), np.empty(n_ec), np.empty(n_ec)
-    power, lift, slow = np.empty(n_w), np.empty(n_w), np.empty(ec_row.size)
-    warm, moving_warm = np.zeros(n_w), np.zeros(n_w)
+    power, lift, one, other = np.empty(n_w), np.empty(n_w), np.empty(n_ec), np.empty(n_ec)
+    warm, moving_warm, at, way = np.zeros(n_w), np.zeros(n_w), np.empty(n_w, np.int32), np.empty(n_w)
     nodes = padded(inter.nodes)
     share = np.empty(nodes.size)
     heat_slope, heat_offset = _heat_terms(k, ec_k.film_potential_v)
@@ -203,25 +198,29 @@ def daily_growth(
                 if m_0 == 0.0 or soc != last or abs(inverse - inverse_0) > REACH_PER_K:
                     if m_0 > 0.0:
                         _add_rest(
-                            ec_row, still_row, (m_0, m_1, m_2, m_3, m_4, m_5, m_6), speed, speed_slope, slope, anchor,
-                            ec_slope, ec_anchor, b_rest, n_ec, ec_middle, ec_at, ec_thick, power, slow,
+                            ec_rows, still_row, (m_0, m_1, m_2, m_3, m_4, m_5, m_6), speed, speed_slope, slope, anchor,
+                            ec_slope, ec_anchor, film, one, other,
                         )  # fmt: skip
                         m_0, m_1, m_2, m_3, m_4, m_5, m_6 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
                     if soc != last:
-                        look_up(rows, first, wide, soc, 0.0, power, lift)
-                        look_up_one(entropic, first, wide, soc, 0.0, warm)
+                        place(first, wide, soc, 0.0, points, at, way)
+                        take(flat, 0, at, way, power)
+                        if points.shape[1] > 4:
+                            take(flat, 4, at, way, warm)
                         for w in range(n_w):
                             slope[w] = -POTENTIAL_SLOPE * (power[w] - warm[w] * k.reference_k)
                     last, inverse_0 = soc, inverse
                     _heat_at(heat_slope, heat_offset, inverse, heat)
                     speed = k.speed * heat[_SPEED]
                     for w in range(n_w):
-                        anchor[w] = slope[w] * inverse - POTENTIAL_SLOPE * warm[w]
+                        anchor[w] = 0.5 * (slope[w] * inverse - POTENTIAL_SLOPE * warm[w])
                     exp_all(anchor)
                     by = a_first * heat[_FILM]
                     for w in range(n_ec):
                         ec_slope[w] = -0.5 * slope[w] - half_film
-                        ec_anchor[w] = by / math.sqrt(anchor[w])
+                        ec_anchor[w] = by / anchor[w]
+                    for w in range(n_w):
+                        anchor[w] *= anchor[w]
                 change = inverse - inverse_0
                 m_0 += h
                 moment = h * change
@@ -240,16 +239,23 @@ def daily_growth(
                 shift = rate * shift_first * heat[_SLOW_PARTICLE]
                 half_j = -0.5 * rate * density * heat[_SLOW_EXCHANGE]
                 per_volt, warmer = POTENTIAL_SLOPE * inverse, temp_c[i] + KELVIN - k.reference_k
-                look_up(rows, first, wide, soc, shift * scale, power, lift)
-                if entropic.size > 1:
-                    look_up_one(entropic, first, wide, soc, shift * scale, moving_warm)
+                place(first, wide, soc, shift * scale, points, at, way)
+                take(flat, 0, at, way, power)
+                take(flat, 2, at, way, lift)
+                if points.shape[1] > 4:
+                    take(flat, 4, at, way, moving_warm)
                 for w in range(n_w):
-                    power[w] = -per_volt * (power[w] + warmer * moving_warm[w])
+                    power[w] = -0.5 * per_volt * (power[w] + warmer * moving_warm[w])
                     z = half_j / lift[w]
                     lift[w] = math.sqrt(1.0 + z * z) - z
                 exp_all(power)
                 for w in range(n_w):
-                    power[w] *= lift[w] * lift[w]
+                    power[w] *= lift[w]
+                if n_ec > 0:
+                    by = a_first * heat[_FILM]
+                    for w in range(n_ec):
+                        one[w] = by / power[w]
+                    add_slow(ec_rows, h * k.speed * heat[_SPEED], one, film)
                 if n_inter > 0:
                     ohm = ohmic * rate * inverse
                     for t in range(share.size):
@@ -258,13 +264,9 @@ def daily_growth(
                     by = h * heat[_SPEED] / inter_first
                     for t in range(share.size):
                         share[t] *= by / nodes[t]
-                    add_film(inter_row, power, share, inter.middle, n_inter, inter_at, inter_node)
-                if n_ec > 0:
-                    by = a_first * heat[_FILM]
-                    for w in range(n_ec):
-                        lift[w] = by / math.sqrt(power[w])
-                    hours = h * k.speed * heat[_SPEED]
-                    add_slow(ec_row, hours, lift, b_rest, n_ec, ec_middle, ec_at, ec_thick, slow)
+                    for w in range(n_w):
+                        power[w] *= power[w]
+                    add_film(inter_rows, power, share)
             if rate != 0.0:
                 moved = 0.5 * abs(rate) * h
                 cycles += moved
@@ -272,18 +274,18 @@ def daily_growth(
         if (i + 1) % steps_per_day == 0 or i + 1 == temp_c.size:
             if m_0 > 0.0:
                 _add_rest(
-                    ec_row, still_row, (m_0, m_1, m_2, m_3, m_4, m_5, m_6), speed, speed_slope, slope, anchor,
-                    ec_slope, ec_anchor, b_rest, n_ec, ec_middle, ec_at, ec_thick, power, slow,
+                    ec_rows, still_row, (m_0, m_1, m_2, m_3, m_4, m_5, m_6), speed, speed_slope, slope, anchor,
+                    ec_slope, ec_anchor, film, one, other,
                 )  # fmt: skip
             m_0, m_1, m_2, m_3, m_4, m_5, m_6 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-            for w in range(n_inter):
-                inter_row[w] += still_row[w] * (inter_k.interstitial_mol_m_s / inter_flat.middle_thick)
-            for q in range(inter_at.size):
-                inter_row[n_inter + q] += still_row[inter_at[q]] * (inter_k.interstitial_mol_m_s / inter_flat.thick[q])
+            for t in range(inter.nodes.size):
+                by = inter_k.interstitial_mol_m_s / inter.nodes[t]
+                for w in range(n_inter):
+                    inter_rows[t, w] += still_row[w] * by
             day = i // steps_per_day
-            _put_day(ec_out[day], ec_row, n_ec, ec, cycles, cycles_soc, ec_trapped)
-            _put_day(inter_out[day], inter_row, n_inter, inter, cycles, cycles_soc, inter_trapped)
-            ec_row[:], inter_row[:], still_row[:] = 0.0, 0.0, 0.0
+            _put_day(ec_out[day], ec_rows, ec, cycles, cycles_soc, ec_trapped)
+            _put_day(inter_out[day], inter_rows, inter, cycles, cycles_soc, inter_trapped)
+            ec_rows[:], inter_rows[:], still_row[:] = 0.0, 0.0, 0.0
             cycles, cycles_soc = 0.0, 0.0
     return ec_out, inter_out
 
@@ -304,14 +306,17 @@ def _empty_days(days: int, grid: Grid, windows: FloatArray, k: SeiConstants) -> 
 
 @njit(**VECTOR)
 def _put_day(
-    out: FloatArray, row: FloatArray, n_padded: int, grid: Grid, cycles: float, cycles_soc: float, trapped: FloatArray
+    out: FloatArray, rows: FloatArray, grid: Grid, cycles: float, cycles_soc: float, trapped: FloatArray
 ) -> None:
-    """A day's growth without padding, its full cycles, and the lithium that wear by them would trap: linear in SOC."""
-    n_w, rest = grid.fine.size, grid.coarse.size * grid.nodes.size
+    """A day's growth where it is wanted, its full cycles, and the lithium their wear would trap: linear in SOC."""
+    n_w, n_t = grid.fine.size, grid.nodes.size
     for w in range(n_w):
-        out[w] = row[grid.fine[w]]
-    for i in range(rest):
-        out[n_w + i] = row[n_padded + i]
-    out[n_w + rest] = cycles
+        out[w] = rows[grid.middle, grid.fine[w]]
+    at = n_w
     for c in range(grid.coarse.size):
-        out[n_w + rest + 1 + c] = trapped[c, 0] * cycles + trapped[c, 1] * cycles_soc
+        for t in range(n_t):
+            out[at] = rows[t, grid.coarse[c]]
+            at += 1
+    out[at] = cycles
+    for c in range(grid.coarse.size):
+        out[at + 1 + c] = trapped[c, 0] * cycles + trapped[c, 1] * cycles_soc

@@ -150,7 +150,7 @@ def rest_before(cell_soc: FloatArray, i: int) -> float:
     return 0.0 if before else 1.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def is_parked(i: int, cell_soc: FloatArray, current: FloatArray) -> bool:
     """Whether nothing moves in a step of a duty: no current of any use, one SOC."""
     for u in range(current.shape[1]):
@@ -159,7 +159,7 @@ def is_parked(i: int, cell_soc: FloatArray, current: FloatArray) -> bool:
     return bool(cell_soc[i] == cell_soc[i + 1])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def cut_step(
     i: int,
     cell_soc: FloatArray,

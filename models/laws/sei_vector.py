@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from models.domain import FloatArray, IntArray
@@ -35,24 +36,22 @@ class Grid(NamedTuple):
 NO_GRID = Grid(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), 0)
 
 
-class Flat(NamedTuple):
-    """A `Grid` laid out for vector loops: padded number of fine windows, then window and node of every coarse entry."""
+def anode_points(ocp: FloatArray, exchange: FloatArray, entropic: FloatArray) -> FloatArray:
+    """Potential, exchange current and entropic change of the anode, each with its step to the next point, side by side.
 
-    fine: int
-    at: IntArray
-    node: IntArray
-    thick: FloatArray
-    middle_thick: float
-
-
-def anode_rows(ocp: FloatArray, exchange: FloatArray) -> FloatArray:
-    """Potential and exchange current with their steps to the next point, side by side, shape (n - 1, 4)."""
-    if ocp.shape != exchange.shape:
-        raise ValueError(f"Tables of the anode need one grid, got {ocp.shape} and {exchange.shape}.")
-    return np.ascontiguousarray(np.stack([ocp[:-1], np.diff(ocp), exchange[:-1], np.diff(exchange)], axis=1))
+    Returns
+    -------
+    ndarray
+        Shape (n - 1, 6), or (n - 1, 4) where the entropic change has one entry (none is known).
+    """
+    tables = [ocp, exchange] + ([entropic] if entropic.size > 1 else [])
+    if any(t.shape != ocp.shape for t in tables):
+        raise ValueError(f"Tables of the anode need one grid, got {[t.shape for t in tables]}.")
+    columns = [c for t in tables for c in (t[:-1], np.diff(t))]
+    return np.ascontiguousarray(np.stack(columns, axis=1))
 
 
-@njit(**VECTOR)
+@njit(forceinline=True, **VECTOR)
 def exp_all(z: FloatArray) -> None:
     """z <- exp(z): (series of z / 1024)^1024, to 1e-8 for abs(z) < 90."""
     for i in range(z.size):
@@ -70,43 +69,42 @@ def exp_all(z: FloatArray) -> None:
         z[i] = y * y
 
 
-@njit(**VECTOR)
+@njit(forceinline=True, **VECTOR)
 def series_exp(z: float) -> float:
     """exp(z) for abs(z) below 1/2."""
     return 1.0 + z * (1.0 + z * (1 / 2 + z * (1 / 6 + z * (1 / 24 + z * (1 / 120 + z * (1 / 720))))))
 
 
-@njit(**VECTOR)
-def look_up(
-    rows: FloatArray,
+@njit(forceinline=True, **VECTOR)
+def place(
     first: FloatArray,
     wide: FloatArray,
     soc: float,
     shift: float,
-    ocp: FloatArray,
-    exchange: FloatArray,
+    points: FloatArray,
+    at: npt.NDArray[np.int32],
+    way: FloatArray,
 ) -> None:
-    """Potential and exchange current of every window at a state of charge."""
-    top = rows.shape[0] - 1e-6
+    """Where every window lies in a table at a state of charge: first number of the point before, and way to the next.
+
+    Places have 32 bits: a conversion to 64 does not vectorize.
+    """
+    top, width = points.shape[0] - 1e-6, np.int32(points.shape[1])
     for w in range(first.size):
-        u = min(max(first[w] + soc * wide[w] + shift, 0.0), top)
-        j = int(u)
-        u -= j
-        ocp[w] = rows[j, 0] + rows[j, 1] * u
-        exchange[w] = rows[j, 2] + rows[j, 3] * u
+        u = first[w] + soc * wide[w] + shift
+        u = u if u > 0.0 else 0.0
+        u = u if u < top else top
+        j = np.int32(u)
+        at[w] = j * width
+        way[w] = u - np.float64(j)
 
 
-@njit(**VECTOR)
-def look_up_one(
-    table: FloatArray, first: FloatArray, wide: FloatArray, soc: float, shift: float, out: FloatArray
-) -> None:
-    """A table at every window; left alone where it has one entry."""
-    if table.size > 1:
-        top = table.size - 1.000001
-        for w in range(first.size):
-            u = min(max(first[w] + soc * wide[w] + shift, 0.0), top)
-            j = int(u)
-            out[w] = table[j] + (table[j + 1] - table[j]) * (u - j)
+@njit(forceinline=True, **VECTOR)
+def take(flat: FloatArray, column: int, at: npt.NDArray[np.int32], way: FloatArray, out: FloatArray) -> None:
+    """A quantity of `anode_points`, laid flat, at the places found."""
+    for w in range(at.size):
+        j = np.uint64(np.uint32(at[w]) + np.uint64(column))
+        out[w] = flat[j] + flat[j + np.uint64(1)] * way[w]
 
 
 @njit(**VECTOR)
@@ -123,48 +121,31 @@ def padded(values: FloatArray) -> FloatArray:
     return out
 
 
-@njit(**VECTOR)
-def laid_out(grid: Grid) -> Flat:
-    """A grid as loops want it; padding repeats the first coarse entry."""
-    n_t = grid.nodes.size
-    size = blocks(grid.coarse.size * n_t)
-    at, node, thick = np.zeros(size, np.int64), np.zeros(size, np.int64), np.ones(size)
-    for i in range(size):
-        j = i if i < grid.coarse.size * n_t else 0
-        at[i], node[i] = grid.coarse[j // n_t], j % n_t
-        thick[i] = grid.nodes[j % n_t]
-    return Flat(blocks(grid.fine.size), at, node, thick, grid.nodes[grid.middle] if n_t > 0 else 1.0)
+@njit(forceinline=True, **VECTOR)
+def add_slow(rows: FloatArray, hours: float, kinetic: FloatArray, film: FloatArray) -> None:
+    """Growth in series with diffusion: rows += hours / (kinetic + film), shape (nodes, windows)."""
+    for t in range(film.size):
+        f = film[t]
+        for w in range(kinetic.size):  # rows[t] as an array of its own would be counted by locked instructions
+            rows[t, w] += hours / (kinetic[w] + f)
 
 
-@njit(**VECTOR)
-def add_slow(
-    row: FloatArray,
-    hours: float,
-    kinetic: FloatArray,
-    by: float,
-    n_fine: int,
-    middle_thick: float,
-    at: IntArray,
-    thick: FloatArray,
-    slow: FloatArray,
+@njit(forceinline=True, **VECTOR)
+def add_slow_pair(
+    rows: FloatArray, hours: float, kinetic: FloatArray, other_hours: float, other: FloatArray, film: FloatArray
 ) -> None:
-    """Growth in series with diffusion: row += hours / (kinetic + by film), at every window and coarse entry."""
-    film = by * middle_thick
-    for w in range(n_fine):
-        slow[w] = kinetic[w] + film
-    for i in range(at.size):
-        slow[n_fine + i] = kinetic[at[i]] + by * thick[i]
-    for i in range(slow.size):
-        row[i] += hours / slow[i]
+    """As `add_slow` twice, on one division."""
+    for t in range(film.size):
+        f = film[t]
+        for w in range(kinetic.size):
+            a, b = kinetic[w] + f, other[w] + f
+            rows[t, w] += (hours * b + other_hours * a) / (a * b)
 
 
-@njit(**VECTOR)
-def add_film(
-    row: FloatArray, growth: FloatArray, share: FloatArray, middle: int, n_fine: int, at: IntArray, node: IntArray
-) -> None:
-    """Growth over interstitials: row += growth of the window times the share of the node."""
-    own = share[middle]
-    for w in range(n_fine):
-        row[w] += growth[w] * own
-    for i in range(at.size):
-        row[n_fine + i] += growth[at[i]] * share[node[i]]
+@njit(forceinline=True, **VECTOR)
+def add_film(rows: FloatArray, growth: FloatArray, share: FloatArray) -> None:
+    """Growth over interstitials: rows += growth of the window times the share of the node, shape (nodes, windows)."""
+    for t in range(rows.shape[0]):
+        s = share[t]
+        for w in range(rows.shape[1]):
+            rows[t, w] += growth[w] * s
