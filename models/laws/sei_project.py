@@ -85,7 +85,7 @@ def balance_grid(
     return out, slope
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def balance_at(grid: FloatArray, slope: float, lithium: float, anode: float) -> tuple[float, float]:
     """Capacity [A.h] and full anode's stoichiometry between the points of a `balance_grid`, clipped to it."""
     v = min(max(anode / GRID_ANODE, 0.0), grid.shape[1] - 1.000001)
@@ -100,7 +100,7 @@ def balance_at(grid: FloatArray, slope: float, lithium: float, anode: float) -> 
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _place(values: FloatArray, x: float, near: int) -> tuple[int, float]:
     """Interval of an increasing grid and the share of the way through it, clipped to the grid; searched from `near`."""
     n = values.size
@@ -114,7 +114,7 @@ def _place(values: FloatArray, x: float, near: int) -> tuple[int, float]:
     return i, min((x - values[i]) / (values[i + 1] - values[i]), 1.0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _between(block: FloatArray, w: int, fw: float, v: int, fv: float) -> float:
     """Value between two windows and two capacity levels; block has shape (levels, windows)."""
     h = block[v, w] + fw * (block[v, w + 1] - block[v, w])
@@ -124,7 +124,7 @@ def _between(block: FloatArray, w: int, fw: float, v: int, fv: float) -> float:
     return h
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _node(rest: FloatArray, t: int, w: int, fw: float, v: int, fv: float) -> float:
     """As `_between`, at node t of a block of shape (nodes, levels, coarse windows)."""
     h = rest[t, v, w] + fw * (rest[t, v, w + 1] - rest[t, v, w])
@@ -134,7 +134,7 @@ def _node(rest: FloatArray, t: int, w: int, fw: float, v: int, fv: float) -> flo
     return h
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _march(
     fine: float,
     rest: FloatArray,
@@ -230,40 +230,50 @@ def project_draws(
     capacity, lithium_out, anode_out
         Of each period, shape (draws, periods).
     """
-    w, c, v = full_levels.size - 2, coarse_levels.size - 2, 0
-    for d in range(state.shape[0]):
-        film, wear, trapped = state[d, 0], state[d, 1], state[d, 2]
-        m_k, m_d = kinetic[d], diffusion[d]
-        thin, hours = m_k / m_d, m_k * m_k / m_d
-        now, full_now = balance_at(grid, grid_slope, film - film_start + trapped, wear)
-        for p in range(order.size):
-            r, full = order[p], full_now
-            fine_p, rest_p, trapping_p = fine[r], rest[r], trapping[r]
-            v, fv = _place(inverse_levels, capacity_new_ah / now, v)
-            cyc = cycles[r, v]
-            if fv > 0.0:
-                cyc += fv * (cycles[r, v + 1] - cyc)
-            worn = wear_per_cycle[d] * cyc
-            surface = 1.0 - min(wear + 0.5 * worn, 0.95)
-            thick = film / surface * thin
-            grown, caught = 0.0, 0.0
-            for sweep in range(2):
-                w, fw = _place(full_levels, full, w)
-                c, fc = _place(coarse_levels, full, c)
-                middle_h = _between(fine_p, w, fw, v, fv)
-                end = _march(middle_h, rest_p, product, nodes, c, fc, v, fv, thick, hours)
-                grown = (end - thick) * surface / thin
-                caught = _between(trapping_p, c, fc, v, fv)
-                caught *= wear_per_cycle[d]
+    draws = state.shape[0]
+    film, wear, trapped = state[:, 0].copy(), state[:, 1].copy(), state[:, 2].copy()
+    now, full_now, full = np.empty(draws), np.empty(draws), np.empty(draws)
+    worn, surface, thick, middle_h, end = (
+        np.empty(draws), np.empty(draws), np.empty(draws), np.empty(draws), np.empty(draws),
+    )  # fmt: skip
+    grown, caught, fv, fc = np.empty(draws), np.empty(draws), np.empty(draws), np.empty(draws)
+    v, w, c = np.zeros(draws, np.int64), np.zeros(draws, np.int64), np.zeros(draws, np.int64)
+    for d in range(draws):
+        now[d], full_now[d] = balance_at(grid, grid_slope, film[d] - film_start + trapped[d], wear[d])
+    # Draws know nothing of each other: in short loops over them the processor works on several at once.
+    for p in range(order.size):
+        r = order[p]
+        fine_p, rest_p, cycles_p, trapping_p = fine[r], rest[r], cycles[r], trapping[r]
+        for d in range(draws):
+            v[d], fv[d] = _place(inverse_levels, capacity_new_ah / now[d], v[d])
+            cyc = cycles_p[v[d]]
+            if fv[d] > 0.0:
+                cyc += fv[d] * (cycles_p[v[d] + 1] - cyc)
+            worn[d] = wear_per_cycle[d] * cyc
+            surface[d] = 1.0 - min(wear[d] + 0.5 * worn[d], 0.95)
+            thick[d] = film[d] / surface[d] * (kinetic[d] / diffusion[d])
+            full[d] = full_now[d]
+        for sweep in range(2):
+            for d in range(draws):
+                w[d], fw = _place(full_levels, full[d], w[d])
+                c[d], fc[d] = _place(coarse_levels, full[d], c[d])
+                middle_h[d] = _between(fine_p, w[d], fw, v[d], fv[d])
+            for d in range(draws):
+                hours = kinetic[d] * kinetic[d] / diffusion[d]
+                end[d] = _march(middle_h[d], rest_p, product, nodes, c[d], fc[d], v[d], fv[d], thick[d], hours)
+            for d in range(draws):
+                grown[d] = (end[d] - thick[d]) * surface[d] / (kinetic[d] / diffusion[d])
+                caught[d] = _between(trapping_p, c[d], fc[d], v[d], fv[d]) * wear_per_cycle[d]
                 if sweep == 0:
-                    middle = film - film_start + trapped + 0.5 * (grown + caught)
-                    _, full = balance_at(grid, grid_slope, middle, wear + 0.5 * worn)
-            film += grown
-            wear = min(wear + worn, 0.95)
-            trapped += caught
-            lithium = film - film_start + trapped
-            now, full_now = balance_at(grid, grid_slope, lithium, wear)
-            capacity[d, p] = now / capacity_new_ah
+                    middle = film[d] - film_start + trapped[d] + 0.5 * (grown[d] + caught[d])
+                    _, full[d] = balance_at(grid, grid_slope, middle, wear[d] + 0.5 * worn[d])
+        for d in range(draws):
+            film[d] += grown[d]
+            wear[d] = min(wear[d] + worn[d], 0.95)
+            trapped[d] += caught[d]
+            lithium = film[d] - film_start + trapped[d]
+            now[d], full_now[d] = balance_at(grid, grid_slope, lithium, wear[d])
+            capacity[d, p] = now[d] / capacity_new_ah
             lithium_out[d, p] = lithium
-            anode_out[d, p] = wear
-        state[d, 0], state[d, 1], state[d, 2] = film, wear, trapped
+            anode_out[d, p] = wear[d]
+    state[:, 0], state[:, 1], state[:, 2] = film, wear, trapped
