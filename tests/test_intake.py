@@ -286,7 +286,7 @@ def test_folders_are_walked_and_unknown_formats_refused(tmp_path: Path) -> None:
     assert [Path(r.path).name for r in results] == ["a.csv", "b.csv"]
     assert (
         results[0].note
-        == "a.csv: 1 vehicles are not registered yet; `fadecast fleet` registers them (--propose helps)."
+        == "a.csv: 1 vehicle is not registered yet; `fadecast fleet` registers it (--propose helps)."
     )
     with pytest.raises(UserError, match="There is no format 'nope'"):
         ingest(home, [logs], "nope")

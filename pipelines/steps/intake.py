@@ -157,7 +157,8 @@ def _unregistered(wh: Warehouse, result: FileResult) -> str:
     if not count:
         return ""
     name = utf8_text(Path(result.path).name)
-    return f"{name}: {count} vehicles are not registered yet; `fadecast fleet` registers them (--propose helps)."
+    which, them = ("1 vehicle is", "it") if count == 1 else (f"{count} vehicles are", "them")
+    return f"{name}: {which} not registered yet; `fadecast fleet` registers {them} (--propose helps)."
 
 
 @contextmanager
