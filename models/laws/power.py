@@ -264,7 +264,7 @@ class PowerLaw:
                 f"{self.law_id}: project needs exposures (levels, periods, k), as many levels and two multipliers a "
                 f"draw; got {e.shape}, {levels.shape} and {logs.shape}."
             )
-        if np.any(np.diff(levels) >= 0):
+        if levels.size > 1 and np.any(np.diff(levels) >= 0):
             raise ValueError(f"{self.law_id}: level_capacity_frac must decrease, got {levels.tolist()}.")
         powers = np.array(self.exponents)
         rows = np.arange(e.shape[1]) if order is None else np.asarray(order, dtype=np.int64)
@@ -323,15 +323,12 @@ def exposures_of(laws: Sequence[PowerLaw], duty: Duty, pack: Pack) -> dict[str, 
     half, day, inside = _pass(duty, pack, tables, stored, any(law.reads_voltage for law in laws))
     cycles = _half(half, day)
     found: dict[str, FloatArray] = {}
-    for law, own in zip(laws, stored, strict=True):
-        out = np.zeros((days, len(EXPOSURE_NAMES)))
-        out[:, 0] = own
+    last_day = duty.steps / per_day - (days - 1)
+    for q, law in enumerate(laws):
         if not inside:  # colder or hotter than the table: step by step
-            out[:, 0] = np.bincount(np.arange(duty.steps) // per_day, law._calendar_z(duty, pack), days)
-        out[:, 2] = 1.0
-        out[-1, 2] = duty.steps / per_day - (days - 1)
-        kernel.add_by_day(day, law._cycling_z(cycles), cycles.full_cycles, out)
-        found[law.law_id] = out
+            stored[q] = np.bincount(np.arange(duty.steps) // per_day, law._calendar_z(duty, pack), days)
+        growth = power(law._cycling_k(cycles), 1.0 / law.exponents[1])
+        found[law.law_id] = kernel.by_day(stored[q], last_day, day, growth, cycles.full_cycles)
     return found
 
 

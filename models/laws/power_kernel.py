@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.domain import FloatArray, IntArray
+from models.domain import BoolArray, FloatArray, IntArray
 from models.laws.power_store import Places, room_for, store_block
 from models.laws.sei_vector import VECTOR
 
@@ -19,17 +19,19 @@ KELVIN = 273.15
 LEAST_MOVED = 1e-9  # throughput of a stretch from which on its own conditions can be told from rounding
 DEPTH, MEAN, FULL, VOLT, RATE, TEMP = range(6)
 MOVED, RATED, WARMED, SQUARE = range(4)
-_BLOCK = 480  # steps at a time, as whole days
-_ONE = np.uint64(1)
+_BLOCK = 960  # steps at a time, as whole days
+_ONE, _TWO = np.uint64(1), np.uint64(2)
 
 
 @njit(**VECTOR)
-def _moving(soc: FloatArray, out: Places) -> int:
+def _moving(soc: FloatArray, moves: BoolArray, out: Places) -> int:
     """Steps whose SOC moves, without a branch: a car parks and drives at random."""
+    for i in range(soc.size - 1):
+        moves[i] = soc[i + 1] != soc[i]
     m = np.uint64(0)
     for i in range(soc.size - 1):
         out[m] = np.uint32(i)
-        m += np.uint64(soc[i + 1] != soc[i])
+        m += np.uint64(moves[i])
     return int(np.int64(m))
 
 
@@ -43,16 +45,29 @@ def _square_at(volt: FloatArray, last: int, soc: float) -> float:
 
 
 @njit(**VECTOR)
+def _add_squares(volt: FloatArray, soc: FloatArray, first: int, moving: Places, turned: int, out: FloatArray) -> None:
+    """Squares of the voltage, summed over each moving step of a block and the plateau before it. [V^2]"""
+    last, left = volt.size - 1, np.int64(turned)
+    for k in range(moving.size):
+        j = np.uint64(moving[k])
+        here = first + np.int64(j)
+        out[k] = _square_at(volt, last, 0.5 * (soc[j] + soc[j + _ONE]))
+        if here > left:
+            out[k] += (here - left) * _square_at(volt, last, soc[j])
+        left = here + 1
+
+
+@njit(**VECTOR)
 def _turns(
     soc: FloatArray,
     temp_c: FloatArray,
     current: FloatArray,
     flow: FloatArray,
+    squares: FloatArray,
     per_capacity: float,
     present_per_hour: float,
     first: int,
     moving: Places,
-    volt: FloatArray,
     values: FloatArray,
     sums: FloatArray,
     at: IntArray,
@@ -65,22 +80,16 @@ def _turns(
     point when the next move goes the other way, without a branch. Other arrays are those of the block (`duty_pass`).
     """
     n = np.uint64(count)
-    flowing, last = flow.size > 0, volt.size - 1
+    flowing = flow.size > 0
     moved, rated, warmed, square = sums[n, MOVED], sums[n, RATED], sums[n, WARMED], sums[n, SQUARE]
-    turned = at[n]
     for k in range(moving.size):
         j = np.uint64(moving[k])
-        start, end = soc[j], soc[j + _ONE]
-        change = end - start
+        start = soc[j]
+        change = soc[j + _ONE] - start
         up = change > 0.0
         values[n] = start
         n += np.uint64(up != rising)
         rising = up
-        if last > 0:
-            gone = first + np.int64(j) - turned
-            if gone > 0:
-                square += gone * _square_at(volt, last, start)
-            square += _square_at(volt, last, 0.5 * (start + end))
         size = abs(change)
         rate = flow[j] * per_capacity if flowing else 0.0
         if not rate > 0.0:  # none said, or NaN
@@ -89,54 +98,56 @@ def _turns(
         moved += size
         rated += size * rate
         warmed += size * temp_c[j]
-        turned = first + np.int64(j) + 1
-        at[n] = turned
+        square += squares[k]
+        at[n] = first + np.int64(j) + 1
         sums[n, MOVED], sums[n, RATED], sums[n, WARMED], sums[n, SQUARE] = moved, rated, warmed, square
     return int(np.int64(n)), rising
 
 
 @njit(**VECTOR)
-def _close(values: FloatArray, half: FloatArray, ends: IntArray) -> None:
+def _close(values: FloatArray, depth: FloatArray, mean: FloatArray, ends: Places) -> None:
     """Rainflow of turning points (ASTM E1049-85): heights, means and ends of the half cycles, residue included.
 
     Of n turning points n - 1 half cycles come: every point but the last is left behind by one. The two newest points
     of the stack stay in registers.
     """
-    stack, places = np.empty(values.size), np.empty(values.size, np.int64)
-    n, m = 0, 0
+    stack, places = np.empty(values.size + 1), np.empty(values.size + 1, np.uint32)
+    n, m = np.uint64(0), np.uint64(0)
     below, top = values[0], values[0]
     for i in range(values.size):
         value = values[i]
-        while n >= 2:
+        while n >= _TWO:
             height = abs(below - top)
             if abs(top - value) < height:
                 break
-            half[DEPTH, m], half[MEAN, m] = height, 0.5 * (below + top)
-            ends[m, 0], ends[m, 1] = places[n - 2], places[n - 1]
-            m += 1
-            if n == 2:
+            middle = 0.5 * (below + top)
+            depth[m], mean[m] = height, middle
+            ends[m, 0], ends[m, 1] = places[n - _TWO], places[n - _ONE]
+            m += _ONE
+            if n == _TWO:
                 stack[0], places[0] = top, places[1]
-                n = 1
+                n = _ONE
             else:  # a full cycle: its way back has conditions of its own
-                half[DEPTH, m], half[MEAN, m] = height, half[MEAN, m - 1]
-                ends[m, 0], ends[m, 1] = places[n - 1], i
-                m += 1
-                n -= 2
-                top = stack[n - 1]
-                below = stack[n - 2] if n >= 2 else top
-        stack[n], places[n] = value, i
+                depth[m], mean[m] = height, middle
+                ends[m, 0], ends[m, 1] = places[n - _ONE], np.uint32(i)
+                m += _ONE
+                n -= _TWO
+                top = stack[n - _ONE]
+                below = stack[n - _TWO] if n >= _TWO else top
+        stack[n], places[n] = value, np.uint32(i)
         below, top = top, value
-        n += 1
-    for i in range(n - 1):
-        half[DEPTH, m], half[MEAN, m] = abs(stack[i + 1] - stack[i]), 0.5 * (stack[i + 1] + stack[i])
+        n += _ONE
+    for i in range(np.int64(n) - 1):
+        depth[m], mean[m] = abs(stack[i + 1] - stack[i]), 0.5 * (stack[i + 1] + stack[i])
         ends[m, 0], ends[m, 1] = places[i], places[i + 1]
-        m += 1
+        m += _ONE
 
 
 @njit(**VECTOR)
 def _conditions(
-    sums: FloatArray, at: IntArray, ends: IntArray, per_day: int, full: float, half: FloatArray, day: IntArray
+    sums: FloatArray, at: IntArray, ends: Places, per_day: int, rate: FloatArray, temp_k: FloatArray, day: IntArray
 ) -> None:
+    """C-rate and temperature of half cycles, and the day on which each ends."""
     per_step = 1.0 / per_day
     for m in range(day.size):
         i, j = np.uint64(ends[m, 0]), np.uint64(ends[m, 1])
@@ -144,11 +155,16 @@ def _conditions(
         rated, warmed = sums[j, RATED] - sums[i, RATED], sums[j, WARMED] - sums[i, WARMED]
         if not moved > LEAST_MOVED:  # the mean so far: of differences so small only rounding is left
             moved, rated, warmed = sums[j, MOVED], sums[j, RATED], sums[j, WARMED]
-        half[FULL, m] = half[DEPTH, m] * full
-        half[VOLT, m] = np.sqrt((sums[j, SQUARE] - sums[i, SQUARE]) / (at[j] - at[i]))
-        half[RATE, m] = rated / moved
-        half[TEMP, m] = warmed / moved + KELVIN
+        rate[m] = rated / moved
+        temp_k[m] = warmed / moved + KELVIN
         day[m] = int((at[j] - 0.5) * per_step)
+
+
+@njit(**VECTOR)
+def _voltages(sums: FloatArray, at: IntArray, ends: Places, volt_rms: FloatArray) -> None:
+    for m in range(volt_rms.size):
+        i, j = np.uint64(ends[m, 0]), np.uint64(ends[m, 1])
+        volt_rms[m] = np.sqrt((sums[j, SQUARE] - sums[i, SQUARE]) / (at[j] - at[i]))
 
 
 @njit(**VECTOR)
@@ -198,16 +214,15 @@ def duty_pass(
     steps = temp_c.size
     block = max(_BLOCK // per_day, 1) * per_day
     room, moving = room_for(block), np.empty(block + 1, np.uint32)
+    moves, squares = np.empty(block, np.bool_), np.zeros(block)
     values, sums, at = np.empty(steps + 2), np.empty((steps + 2, 4)), np.empty(steps + 2, np.int64)
     values[0], at[0] = cell_soc[0], 0
     sums[0] = 0.0
-    if volt.size == 1:
-        sums[0, SQUARE] = np.nan
     n, outside, rising = 0, 0, False
     for first in range(0, steps, block):
         count = min(block, steps - first)
         soc = cell_soc[first : first + count + 1]
-        m = _moving(soc, moving)
+        m = _moving(soc, moves, moving)
         outside += store_block(
             cell_soc,
             temp_c,
@@ -225,17 +240,19 @@ def duty_pass(
         if n == 0 and m > 0:  # the beginning is a turning point, whichever way it goes
             n, at[1], rising = 1, 0, bool(soc[moving[0] + 1] > soc[moving[0]])
             sums[1] = sums[0]
+        if volt.size > 1:
+            _add_squares(volt, soc, first, moving[:m], at[n], squares)
         own = flow[first : first + count] if flow.size > 0 else flow
         n, rising = _turns(
             soc,
             temp_c[first : first + count],
             current[first : first + count],
             own,
+            squares,
             per_capacity,
             present_per_hour,
             first,
             moving[:m],
-            volt,
             values,
             sums,
             at,
@@ -244,16 +261,28 @@ def duty_pass(
         )
     values[n] = cell_soc[steps]
     half, day = np.empty((6, n)), np.empty(n, np.int64)
-    ends = np.empty((n, 2), np.int64)
-    _close(values[: n + 1], half, ends)
-    _conditions(sums, at, ends, per_day, 0.5 * present_frac, half, day)
+    ends = np.empty((n, 2), np.uint32)
+    _close(values[: n + 1], half[DEPTH], half[MEAN], ends)
+    half[FULL] = half[DEPTH] * (0.5 * present_frac)
+    _conditions(sums, at, ends, per_day, half[RATE], half[TEMP], day)
+    if volt.size > 1:
+        _voltages(sums, at, ends, half[VOLT])
+    else:
+        half[VOLT] = np.nan
     return half, day, outside == 0
 
 
 @njit(**VECTOR)
-def add_by_day(day: IntArray, growth: FloatArray, full_cycles: FloatArray, out: FloatArray) -> None:
-    """Add growth and full cycles to the days on which half cycles end, columns 1 and 3 of ``out``."""
+def by_day(
+    stored: FloatArray, last_day: float, day: IntArray, growth: FloatArray, full_cycles: FloatArray
+) -> FloatArray:
+    """Rows of days: storage, growth a full cycle times full cycles, time, full cycles on the days half cycles end."""
+    out = np.empty((stored.size, 4))
+    for d in range(stored.size):
+        out[d, 0], out[d, 1], out[d, 2], out[d, 3] = stored[d], 0.0, 1.0, 0.0
+    out[stored.size - 1, 2] = last_day
     for i in range(day.size):
         d = np.uint64(day[i])
-        out[d, 1] += growth[i]
+        out[d, 1] += growth[i] * full_cycles[i]
         out[d, 3] += full_cycles[i]
+    return out

@@ -45,8 +45,8 @@ class Room(NamedTuple):
     column: Places
     warm: FloatArray
     swings: Places
-    middle: FloatArray
     before: FloatArray
+    middle: FloatArray
     after: FloatArray
     value: FloatArray
 
@@ -62,9 +62,9 @@ def room_for(steps: int) -> Room:
         np.empty(steps, np.uint32),
         np.empty(steps),
         np.empty(steps + 1, np.uint32),
-        np.empty(steps),
-        np.empty(steps),
-        np.empty(steps),
+        np.full(steps, 1.0 / 6.0),
+        np.full(steps, 4.0 / 6.0),
+        np.full(steps, 1.0 / 6.0),
         np.empty(steps),
     )
 
@@ -94,13 +94,13 @@ def _middles(
     warm: FloatArray,
 ) -> int:
     """Places of the middles of steps; how many steps lie outside the tables or miss a value."""
-    top, hottest, outside = n_soc - _EDGE, n_temp - 1.0, 0
+    top, hottest, outside = n_soc - _EDGE, n_temp - 1.0 - _EDGE, 0
     for i in range(temp_c.size):
-        w = (temp_c[i] - TABLE_LOW_C) * (1.0 / TABLE_STEP_C)
+        said = (temp_c[i] - TABLE_LOW_C) * (1.0 / TABLE_STEP_C)
         both = soc[i] + soc[i + 1]
-        outside += not (w >= 0.0 and w < hottest and both < np.inf)
-        w = w if w > 0.0 else 0.0
-        w = w if w < hottest - _EDGE else hottest - _EDGE
+        w = said if said > 0.0 else 0.0
+        w = w if w < hottest else hottest
+        outside += (w != said) | (both != both)  # the latter where a value is missing
         c = np.floor(w)
         u = 0.5 * n_soc * both
         u = u if u > 0.0 else 0.0
@@ -172,11 +172,7 @@ def _weigh(
     middle: FloatArray,
     after: FloatArray,
 ) -> None:
-    """Weights of the three points of steps that move (Simpson); rest of a step without current lies at its ends."""
-    if flow.size == 0:
-        for k in range(swings.size):
-            before[k], middle[k], after[k] = 1.0 / 6.0, 4.0 / 6.0, 1.0 / 6.0
-        return
+    """Weights of the three points of steps that move: Simpson's while current flows, rest lies at the ends."""
     last = np.uint64(cell_soc.size - 1)
     for k in range(swings.size):
         j = np.uint64(first) + np.uint64(swings[k])
@@ -242,7 +238,8 @@ def store_block(
     outside = _middles(soc, temp_c[first : first + steps], n_soc, n_temp, room.at, room.up, room.column, room.warm)
     n = _swings(soc, moving, room.swings)
     swings = room.swings[:n]
-    _weigh(cell_soc, flow, present_per_flow, first, swings, room.before, room.middle, room.after)
+    if flow.size > 0:
+        _weigh(cell_soc, flow, present_per_flow, first, swings, room.before, room.middle, room.after)
     day, days = first // per_day, -(-steps // per_day)
     for q in range(tables.shape[0]):
         table = tables[q].ravel()

@@ -39,8 +39,8 @@ _LEAST = 2.2250738585072014e-308
 
 
 @njit(**VECTOR)
-def _exp_in(z: FloatArray, scale: FloatArray, scale_bits: NDArray[np.int64]) -> None:
-    """z <- exp(z); ``scale_bits`` are those of ``scale``, which is overwritten."""
+def _exp_of(z: FloatArray, out: FloatArray, scale: FloatArray, scale_bits: NDArray[np.int64]) -> None:
+    """out <- exp(z), not in place; ``scale_bits`` are those of ``scale``, which is overwritten."""
     for i in range(z.size):
         x = z[i]
         x = x if x > _LOWEST else _LOWEST
@@ -54,16 +54,18 @@ def _exp_in(z: FloatArray, scale: FloatArray, scale_bits: NDArray[np.int64]) -> 
         low = (_C2 + _C3 * r) + r2 * (_C4 + _C5 * r)
         middle = (_C6 + _C7 * r) + r2 * (_C8 + _C9 * r)
         high = (_C10 + _C11 * r) + r2 * (_C12 + _C13 * r)
-        z[i] = 1.0 + (r + r2 * (low + r4 * (middle + r4 * high)))
+        out[i] = 1.0 + (r + r2 * (low + r4 * (middle + r4 * high)))
     for i in range(z.size):
         scale_bits[i] = (scale_bits[i] << 52) + _ONE_BITS
     for i in range(z.size):
-        z[i] *= scale[i]
+        out[i] *= scale[i]
 
 
 @njit(**VECTOR)
-def _log_in(z: FloatArray, bits: NDArray[np.uint64], octave: FloatArray, octave_bits: NDArray[np.uint64]) -> None:
-    """z <- log(z) of normal positive numbers; ``bits`` are those of z, ``octave_bits`` those of ``octave``."""
+def _log_in(
+    z: FloatArray, bits: NDArray[np.uint64], octave: FloatArray, octave_bits: NDArray[np.uint64], scale: float
+) -> None:
+    """z <- scale log(z), z normal and positive; ``bits`` are those of z, ``octave_bits`` those of ``octave``."""
     for i in range(z.size):
         b = bits[i] + _TO_ONE
         octave_bits[i] = (b >> _MANTISSA_BITS) | _AS_WHOLE
@@ -76,7 +78,7 @@ def _log_in(z: FloatArray, bits: NDArray[np.uint64], octave: FloatArray, octave_
         s4 = s2 * s2
         rest = s4 * (_L2 + s4 * (_L4 + s4 * _L6)) + s2 * (_L1 + s4 * (_L3 + s4 * (_L5 + s4 * _L7)))
         half = 0.5 * f * f
-        z[i] = k * _LN2_HIGH - ((half - (s * (half + rest) + k * _LN2_LOW)) - f)
+        z[i] = scale * (k * _LN2_HIGH - ((half - (s * (half + rest) + k * _LN2_LOW)) - f))
 
 
 @njit(**VECTOR)
@@ -85,13 +87,14 @@ def exp(x: FloatArray) -> FloatArray:
 
     Numpy's own takes twice to three times as long.
     """
-    out = x.copy()
+    out = np.empty(x.size)
     scale = np.empty(_CHUNK)
     bits = scale.view(np.int64)
     for low in range(0, x.size, _CHUNK):
-        _exp_in(out[low : low + _CHUNK], scale, bits)
-    for i in range(x.size):
-        out[i] = out[i] if x[i] == x[i] else np.nan
+        said, z = x[low : low + _CHUNK], out[low : low + _CHUNK]
+        _exp_of(said, z, scale, bits)
+        for i in range(z.size):
+            z[i] = z[i] if said[i] == said[i] else np.nan
     return out
 
 
@@ -102,15 +105,16 @@ def power(x: FloatArray, exponent: float) -> FloatArray:
     Errs by at most about 2e-16 times 1 + abs(exponent log x): a few 1e-15 for rates of ageing. Results beyond 1e±307
     are held there. Numpy's own takes three to four times as long.
     """
-    out = x.copy()
-    scale = np.empty(_CHUNK)
-    bits, octave_bits, own = scale.view(np.int64), scale.view(np.uint64), out.view(np.uint64)
+    out = np.empty(x.size)
+    scale, logs = np.empty(_CHUNK), np.empty(_CHUNK)
+    scale_bits, octave_bits, log_bits = scale.view(np.int64), scale.view(np.uint64), logs.view(np.uint64)
     for low in range(0, x.size, _CHUNK):
-        z = out[low : low + _CHUNK]
-        _log_in(z, own[low : low + _CHUNK], scale, octave_bits)
+        said, z = x[low : low + _CHUNK], out[low : low + _CHUNK]
+        some = logs[: z.size]
         for i in range(z.size):
-            z[i] *= exponent
-        _exp_in(z, scale, bits)
-    for i in range(x.size):
-        out[i] = out[i] if x[i] >= _LEAST else (0.0 if x[i] >= 0.0 else np.nan)
+            some[i] = said[i]
+        _log_in(some, log_bits, scale, octave_bits, exponent)
+        _exp_of(some, z, scale, scale_bits)
+        for i in range(z.size):
+            z[i] = z[i] if said[i] >= _LEAST else (0.0 if said[i] >= 0.0 else np.nan)
     return out
