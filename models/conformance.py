@@ -166,7 +166,7 @@ def daily_run(law: SeiLaw, duty: Duty, pack: Pack, state: FloatArray) -> FloatAr
     """State after a duty by daily exposures and projection, a day a period, shape (3,)."""
     daily = law.exposures(duty, pack)
     run = law.project(daily[None], np.array([1.0]), np.zeros((1, len(law.multiplier_names))), state[None])
-    return run.state[0]
+    return run.state[0, :3]
 
 
 def conformance(duty: Duty, pack: Pack, law: SeiLaw, days: int = 90) -> ConformanceResult:

@@ -284,10 +284,7 @@ def test_folders_are_walked_and_unknown_formats_refused(tmp_path: Path) -> None:
     home = Settings(home=tmp_path / "home")
     results = ingest(home, [tmp_path / "logs"], "fadecast_samples")
     assert [Path(r.path).name for r in results] == ["a.csv", "b.csv"]
-    assert (
-        results[0].note
-        == "a.csv: 1 vehicle is not registered yet; `fadecast fleet` registers it (--propose helps)."
-    )
+    assert results[0].note == "a.csv: 1 vehicle is not registered yet; `fadecast fleet` registers it (--propose helps)."
     with pytest.raises(UserError, match="There is no format 'nope'"):
         ingest(home, [logs], "nope")
 

@@ -28,7 +28,7 @@ from models.laws.base import Projection, RangeCheck
 from models.laws.esoh import EsohTables, capacity_frac, windows_at
 from models.laws.sei_daily import daily_growth
 from models.laws.sei_kernel import SeiConstants, run_segment
-from models.laws.sei_project import balance_grid, project_draws
+from models.laws.sei_project import STATES, balance_grid, project_draws
 from models.laws.sei_steps import Steps
 from models.laws.sei_vector import NO_GRID, Grid, anode_points
 from models.parameters import Entry, entry, load
@@ -78,7 +78,7 @@ class SeiTables:
 
     def capacity_frac(self, state: FloatArray) -> float:
         """Capacity over capacity as new in a state, by eSOH. [1]"""
-        film, wear, trapped = (float(v) for v in state)
+        film, wear, trapped = (float(v) for v in state[:3])
         lithium = film - self.constants.film_start_frac + trapped
         return float(capacity_frac(lithium, wear, self.constants.cathode_wear_ratio * wear, self.esoh))
 
@@ -185,6 +185,8 @@ class SeiLaw:
     ) -> Projection:
         """Capacity of every draw along periods; see `models.laws.base.Law.project`.
 
+        A state has the entries of `models.laws.sei_project.STATES`; the last one may be missing.
+
         Raises
         ------
         ValueError
@@ -204,8 +206,9 @@ class SeiLaw:
         kinetic = m[:, names.index("kinetic")].copy() if "kinetic" in names else diffusion
         rows = np.arange(e.shape[1]) if order is None else np.asarray(order, dtype=np.int64)
         draws, periods = m.shape[0], rows.size
-        new = np.tile(t.new_state, (draws, 1))
-        now = new if state is None else np.array(np.broadcast_to(state, (draws, 3)), dtype=float)
+        now = np.full((draws, len(STATES)), np.nan)
+        given = np.atleast_2d(np.asarray(t.new_state if state is None else state, dtype=float))
+        now[:, : given.shape[1]] = given
         capacity, lithium, anode = (np.empty((draws, periods)) for _ in range(3))
         levels = _cached_windows(self.cell_id, self._law_id, self.home, self._version)[1]
         grid, slope = _cached_grid(self.cell_id, self._law_id, self.home, self._version)

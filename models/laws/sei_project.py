@@ -2,7 +2,8 @@
 
 Within a period 1/G is piecewise linear in thickness, so that growth through a period of any length is exact: between
 two nodes ``∫ H dL`` is a quadratic. What moves slowly (the anode's window, its surface, the duty's level) is taken at
-the middle of the period by a predictor.
+the middle of the period: predicted from the period before, in proportion to how fast each would grow, or by a first
+sweep where there is none.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ GRID_LITHIUM = 0.0005
 GRID_ANODE = 0.005
 LITHIUM_MAX = 0.70
 ANODE_MAX = 0.40
+STATES = ("film", "anode_loss", "trapped", "taken")
+"""Of a draw: thickness of the film, active material and lithium lost [1]; "taken" is the lithium that the last period
+took times 1/G in its middle window, NaN where there was none: the next one's middle is predicted from it."""
 KINK_STOICHIOMETRY = 0.7
 """Of the full anode: capacity kinks where a step of a measured anode curve meets the upper voltage limit. [1]"""
 
@@ -226,12 +230,14 @@ def project_draws(
     grid, grid_slope
         From `balance_grid`.
     state
-        Film thickness on the fresh surface, anode loss, trapped lithium, shape (draws, 3).
+        Film thickness on the fresh surface, anode loss, trapped lithium, and what the last period took (see `STATES`),
+        shape (draws, 4).
     capacity, lithium_out, anode_out
         Of each period, shape (draws, periods).
     """
     draws = state.shape[0]
-    film, wear, trapped = state[:, 0].copy(), state[:, 1].copy(), state[:, 2].copy()
+    film, wear, trapped, last = state[:, 0].copy(), state[:, 1].copy(), state[:, 2].copy(), state[:, 3].copy()
+    unknown = draws > 0 and math.isnan(last[0])
     now, full_now, full = np.empty(draws), np.empty(draws), np.empty(draws)
     worn, surface, thick, middle_h, end = (
         np.empty(draws), np.empty(draws), np.empty(draws), np.empty(draws), np.empty(draws),
@@ -244,6 +250,7 @@ def project_draws(
     for p in range(order.size):
         r = order[p]
         fine_p, rest_p, cycles_p, trapping_p = fine[r], rest[r], cycles[r], trapping[r]
+        slowness, sweeps = fine_p[0, full_levels.size // 2], 2 if p == 0 and unknown else 1
         for d in range(draws):
             v[d], fv[d] = _place(inverse_levels, capacity_new_ah / now[d], v[d])
             cyc = cycles_p[v[d]]
@@ -253,7 +260,10 @@ def project_draws(
             surface[d] = 1.0 - min(wear[d] + 0.5 * worn[d], 0.95)
             thick[d] = film[d] / surface[d] * (kinetic[d] / diffusion[d])
             full[d] = full_now[d]
-        for sweep in range(2):
+            if sweeps == 1:  # the middle of the period, predicted from the one before
+                middle = film[d] - film_start + trapped[d] + 0.5 * last[d] / slowness
+                _, full[d] = balance_at(grid, grid_slope, middle, wear[d] + 0.5 * worn[d])
+        for sweep in range(sweeps):
             for d in range(draws):
                 w[d], fw = _place(full_levels, full[d], w[d])
                 c[d], fc[d] = _place(coarse_levels, full[d], c[d])
@@ -264,16 +274,17 @@ def project_draws(
             for d in range(draws):
                 grown[d] = (end[d] - thick[d]) * surface[d] / (kinetic[d] / diffusion[d])
                 caught[d] = _between(trapping_p, c[d], fc[d], v[d], fv[d]) * wear_per_cycle[d]
-                if sweep == 0:
+                if sweep + 1 < sweeps:
                     middle = film[d] - film_start + trapped[d] + 0.5 * (grown[d] + caught[d])
                     _, full[d] = balance_at(grid, grid_slope, middle, wear[d] + 0.5 * worn[d])
         for d in range(draws):
             film[d] += grown[d]
             wear[d] = min(wear[d] + worn[d], 0.95)
             trapped[d] += caught[d]
+            last[d] = (grown[d] + caught[d]) * slowness
             lithium = film[d] - film_start + trapped[d]
             now[d], full_now[d] = balance_at(grid, grid_slope, lithium, wear[d])
             capacity[d, p] = now[d] / capacity_new_ah
             lithium_out[d, p] = lithium
             anode_out[d, p] = wear[d]
-    state[:, 0], state[:, 1], state[:, 2] = film, wear, trapped
+    state[:, 0], state[:, 1], state[:, 2], state[:, 3] = film, wear, trapped, last
