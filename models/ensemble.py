@@ -21,8 +21,10 @@ from scipy.special import ndtri
 
 from models.domain import FloatArray, IntArray
 from models.fleet import CohortFit, fleet_prior, prior_fit
-from models.fleet_predict import pack_frac_of
+from models.fleet_predict import SHAPE_LOSS_FRAC
 from models.laws.base import Law
+from models.laws.sei_vector import blocks
+from models.laws.vector_math import power_into
 from models.parameters import entry, load
 from models.seeds import generator, shared_normal
 
@@ -90,11 +92,21 @@ def _widen(capacity, now, knee, outside, knee_from, knee_sigma, outside_sigma): 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _to_pack(cell, now, spread, shape, growth, out):  # pragma: no cover
     """Series spread, bend and pace of all draws; `now` becomes that of the pack, too. No growth, no pace."""
+    n = cell.shape[1]
+    room = blocks(n + 1)
+    part, bent, logs, scale = np.zeros(room), np.empty(room), np.empty(room), np.empty(room)
     for d in range(cell.shape[0]):
-        now[d] = pack_frac_of(now[d], spread[d], shape[d])
-        for k in range(cell.shape[1]):
-            out[d, k] = pack_frac_of(cell[d, k], spread[d], shape[d])
-            if growth.shape[0] > 0:
+        for k in range(n):
+            part[k] = max(1.0 - cell[d, k], 0.0) / SHAPE_LOSS_FRAC
+        part[n] = max(1.0 - now[d], 0.0) / SHAPE_LOSS_FRAC
+        power_into(part, shape[d], bent, logs, scale)
+        by = SHAPE_LOSS_FRAC * spread[d]
+        for k in range(n):
+            out[d, k] = 1.0 - by * bent[k] if part[k] > 0.0 else cell[d, k]
+        if part[n] > 0.0:
+            now[d] = 1.0 - by * bent[n]
+        if growth.shape[0] > 0:
+            for k in range(n):
                 out[d, k] = now[d] + (out[d, k] - now[d]) * growth[d, k]
 
 

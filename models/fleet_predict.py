@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from models.domain import BoolArray, FloatArray, History, IntArray
 from models.laws.base import Law
@@ -77,15 +76,6 @@ def pack_capacity_frac(
     loss = 1.0 - np.asarray(cell_frac)
     bent = SHAPE_LOSS_FRAC * (np.maximum(loss, 0.0) / SHAPE_LOSS_FRAC) ** shape
     return 1.0 - np.where(loss > 0, bent * spread_factor, loss)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def pack_frac_of(cell_frac, spread_factor, shape):  # pragma: no cover
-    """`pack_capacity_frac` of one number, for compiled code."""
-    loss = 1.0 - cell_frac
-    if loss > 0.0:
-        return 1.0 - SHAPE_LOSS_FRAC * (loss / SHAPE_LOSS_FRAC) ** shape * spread_factor
-    return 1.0 - loss
 
 
 def offset_powers(law: Law) -> FloatArray:

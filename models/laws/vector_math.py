@@ -105,16 +105,19 @@ def power(x: FloatArray, exponent: float) -> FloatArray:
     Errs by at most about 2e-16 times 1 + abs(exponent log x): a few 1e-15 for rates of ageing. Results beyond 1e±307
     are held there. Numpy's own takes three to four times as long.
     """
-    out = np.empty(x.size)
-    scale, logs = np.empty(_CHUNK), np.empty(_CHUNK)
-    scale_bits, octave_bits, log_bits = scale.view(np.int64), scale.view(np.uint64), logs.view(np.uint64)
+    out, some, scale = np.empty(x.size), np.empty(_CHUNK), np.empty(_CHUNK)
     for low in range(0, x.size, _CHUNK):
-        said, z = x[low : low + _CHUNK], out[low : low + _CHUNK]
-        some = logs[: z.size]
-        for i in range(z.size):
-            some[i] = said[i]
-        _log_in(some, log_bits, scale, octave_bits, exponent)
-        _exp_of(some, z, scale, scale_bits)
-        for i in range(z.size):
-            z[i] = z[i] if said[i] >= _LEAST else (0.0 if said[i] >= 0.0 else np.nan)
+        z = out[low : low + _CHUNK]
+        power_into(x[low : low + _CHUNK], exponent, z, some[: z.size], scale[: z.size])
     return out
+
+
+@njit(**VECTOR)
+def power_into(x: FloatArray, exponent: float, out: FloatArray, logs: FloatArray, scale: FloatArray) -> None:
+    """out <- x ** exponent as `power`, for few numbers many times: ``logs`` and ``scale`` are room of x's size."""
+    for i in range(x.size):
+        logs[i] = x[i]
+    _log_in(logs, logs.view(np.uint64), scale, scale.view(np.uint64), exponent)
+    _exp_of(logs, out, scale, scale.view(np.int64))
+    for i in range(x.size):
+        out[i] = out[i] if x[i] >= _LEAST else (0.0 if x[i] >= 0.0 else np.nan)
