@@ -19,12 +19,12 @@ from models.domain import Duty, FloatArray, IntArray, OcvCurve, Pack
 from models.laws import power_kernel as kernel
 from models.laws.base import Projection, RangeCheck
 from models.laws.power_rates import CalendarRate, CyclingRate, calendar_rate, cycling_rate
-from models.laws.power_store import TABLE_SOC, table_axes
+from models.laws.power_store import TABLE_SOC, as_table, table_axes
 from models.laws.sei_vector import blocks
 from models.laws.vector_math import power, power_into
 from models.parameters import Entry, entry
 
-_VERSION = 7
+_VERSION = 8
 _KELVIN = 273.15
 _VOLTAGES = 2001
 _NO_VOLTAGE = np.full(1, np.nan)
@@ -136,7 +136,7 @@ def half_cycles(duty: Duty, pack: Pack) -> HalfCycles:
     a duty without it is taken to flow for the whole step, which understates drives shorter than a step.
     """
     days = -(-duty.steps // _steps_per_day(duty))
-    half, day, _ = _pass(duty, pack, np.zeros((1, 2, 2), dtype=np.float64), np.empty((1, days)))
+    half, day, _ = _pass(duty, pack, np.zeros((1, 2, 2, 2), dtype=np.float64), np.empty((1, days)))
     return _half(half, day)
 
 
@@ -178,7 +178,7 @@ def _voltages(soc: bytes, volt: bytes) -> FloatArray:
 
 
 _TABLES: OrderedDict[tuple[str, str, bytes, bytes], FloatArray] = OrderedDict()
-"""Storage tables by law, version and voltage curve: made once a process (10 ms, 0.8 MB each)."""
+"""Storage tables by law, version and voltage curve: made once a process (10 ms, 1.5 MB each)."""
 _STACKS: OrderedDict[tuple[tuple[tuple[str, str], ...], bytes, bytes], FloatArray] = OrderedDict()
 """The tables of a cell's laws one after the other, for one pass over a duty."""
 
@@ -242,7 +242,7 @@ class PowerLaw:
             soc, temp_c = (np.ascontiguousarray(x.ravel()) for x in np.meshgrid(soc, temp_c, indexing="ij"))
             k = self.calendar(temp_c + _KELVIN, soc, ocv.voltage_v(soc))
             z = np.power(k, 1.0 / self.exponents[0]).reshape(TABLE_SOC, -1)
-            table = _TABLES[key] = np.ascontiguousarray(z, dtype=np.float64)
+            table = _TABLES[key] = as_table(z)
             while len(_TABLES) > _TABLES_KEPT:
                 _TABLES.popitem(last=False)
         return table
@@ -360,7 +360,7 @@ def exposures_of(laws: Sequence[PowerLaw], duty: Duty, pack: Pack) -> dict[str, 
 
 
 def _tables(laws: Sequence[PowerLaw], ocv: OcvCurve) -> FloatArray:
-    """Storage tables of laws one after the other, shape (laws, soc, temp), kept while the laws and the curve last."""
+    """Storage tables of laws one after the other, shape (laws, soc, temp, 2), kept while they and the curve last."""
     if len(laws) == 1:
         return laws[0]._table(ocv)[None]
     key = (tuple((law.law_id, law.version) for law in laws), ocv.cell_soc_frac.tobytes(), ocv.ocv_v.tobytes())

@@ -18,7 +18,7 @@ from models.laws.sei_vector import VECTOR
 KELVIN = 273.15
 LEAST_MOVED = 1e-9  # throughput of a stretch from which on its own conditions can be told from rounding
 DEPTH, MEAN, FULL, VOLT, RATE, TEMP = range(6)
-MOVED, RATED, WARMED, SQUARE = range(4)
+MOVED, RATED, WARMED, AT = range(4)  # throughput, times C-rate, times temperature; boundary of steps
 _BLOCK = 960  # steps at a time, as whole days
 _ONE, _TWO = np.uint64(1), np.uint64(2)
 
@@ -36,58 +36,31 @@ def _moving(soc: FloatArray, moves: BoolArray, out: Places) -> int:
 
 
 @njit(**VECTOR)
-def _square_at(volt: FloatArray, last: int, soc: float) -> float:
-    u = soc if soc > 0.0 else 0.0  # 0 where missing
-    u = (u if u < 1.0 else 1.0) * last
-    r = min(int(u), last - 1)
-    v = volt[r] + (volt[r + 1] - volt[r]) * (u - r)
-    return v * v
-
-
-@njit(**VECTOR)
-def _add_squares(volt: FloatArray, soc: FloatArray, first: int, moving: Places, turned: int, out: FloatArray) -> None:
-    """Squares of the voltage, summed over each moving step of a block and the plateau before it. [V^2]"""
-    last, left = volt.size - 1, np.int64(turned)
-    for k in range(moving.size):
-        j = np.uint64(moving[k])
-        here = first + np.int64(j)
-        out[k] = _square_at(volt, last, 0.5 * (soc[j] + soc[j + _ONE]))
-        if here > left:
-            out[k] += (here - left) * _square_at(volt, last, soc[j])
-        left = here + 1
-
-
-@njit(**VECTOR)
 def _turns(
     soc: FloatArray,
     temp_c: FloatArray,
     current: FloatArray,
     flow: FloatArray,
-    squares: FloatArray,
     per_capacity: float,
     present_per_hour: float,
     first: int,
     moving: Places,
-    values: FloatArray,
-    sums: FloatArray,
-    at: IntArray,
+    points: FloatArray,
     count: int,
     rising: bool,
 ) -> tuple[int, bool]:
-    """Turning points of a block, put on ``values``, ``at``, ``sums`` after ``count`` others; new count and direction.
+    """Turning points of a block, put on ``points`` after ``count`` others; new count and direction.
 
-    The newest place always holds the boundary at which SOC last moved and the sums up to it: that becomes a turning
+    The newest point is always the boundary at which SOC last moved, with the sums up to it: it stays as a turning
     point when the next move goes the other way, without a branch. Other arrays are those of the block (`duty_pass`).
     """
     n = np.uint64(count)
     flowing = flow.size > 0
-    moved, rated, warmed, square = sums[n, MOVED], sums[n, RATED], sums[n, WARMED], sums[n, SQUARE]
+    moved, rated, warmed = points[n, MOVED], points[n, RATED], points[n, WARMED]
     for k in range(moving.size):
         j = np.uint64(moving[k])
-        start = soc[j]
-        change = soc[j + _ONE] - start
+        change = soc[j + _ONE] - soc[j]
         up = change > 0.0
-        values[n] = start
         n += np.uint64(up != rising)
         rising = up
         size = abs(change)
@@ -98,9 +71,8 @@ def _turns(
         moved += size
         rated += size * rate
         warmed += size * temp_c[j]
-        square += squares[k]
-        at[n] = first + np.int64(j) + 1
-        sums[n, MOVED], sums[n, RATED], sums[n, WARMED], sums[n, SQUARE] = moved, rated, warmed, square
+        points[n, MOVED], points[n, RATED], points[n, WARMED] = moved, rated, warmed
+        points[n, AT] = first + np.int64(j) + 1
     return int(np.int64(n)), rising
 
 
@@ -145,26 +117,40 @@ def _close(values: FloatArray, depth: FloatArray, mean: FloatArray, ends: Places
 
 @njit(**VECTOR)
 def _conditions(
-    sums: FloatArray, at: IntArray, ends: Places, per_day: int, rate: FloatArray, temp_k: FloatArray, day: IntArray
+    points: FloatArray, ends: Places, per_day: int, rate: FloatArray, temp_k: FloatArray, day: IntArray
 ) -> None:
     """C-rate and temperature of half cycles, and the day on which each ends."""
     per_step = 1.0 / per_day
     for m in range(day.size):
         i, j = np.uint64(ends[m, 0]), np.uint64(ends[m, 1])
-        moved = sums[j, MOVED] - sums[i, MOVED]
-        rated, warmed = sums[j, RATED] - sums[i, RATED], sums[j, WARMED] - sums[i, WARMED]
+        moved = points[j, MOVED] - points[i, MOVED]
+        rated, warmed = points[j, RATED] - points[i, RATED], points[j, WARMED] - points[i, WARMED]
         if not moved > LEAST_MOVED:  # the mean so far: of differences so small only rounding is left
-            moved, rated, warmed = sums[j, MOVED], sums[j, RATED], sums[j, WARMED]
+            moved, rated, warmed = points[j, MOVED], points[j, RATED], points[j, WARMED]
         rate[m] = rated / moved
         temp_k[m] = warmed / moved + KELVIN
-        day[m] = int((at[j] - 0.5) * per_step)
+        day[m] = int((points[j, AT] - 0.5) * per_step)
 
 
 @njit(**VECTOR)
-def _voltages(sums: FloatArray, at: IntArray, ends: Places, volt_rms: FloatArray) -> None:
+def _voltages(cell_soc: FloatArray, volt: FloatArray, points: FloatArray, ends: Places, volt_rms: FloatArray) -> None:
+    """Root mean square of the voltage along half cycles, from running sums over the middles of steps."""
+    last, steps = volt.size - 1, cell_soc.size - 1
+    middle = volt[last // 2] ** 2  # sums of what differs from it keep more digits
+    squares = np.empty(steps + 1)
+    squares[0] = 0.0
+    for i in range(steps):
+        u = 0.5 * (cell_soc[i] + cell_soc[i + 1])
+        u = u if u > 0.0 else 0.0  # 0 where missing
+        u = (u if u < 1.0 else 1.0) * last
+        r = np.uint64(np.uint32(np.int32(min(u, last - 1.0))))
+        v = volt[r] + (volt[r + _ONE] - volt[r]) * (u - r)
+        squares[i + 1] = v * v - middle
+    for i in range(steps):
+        squares[i + 1] += squares[i]
     for m in range(volt_rms.size):
-        i, j = np.uint64(ends[m, 0]), np.uint64(ends[m, 1])
-        volt_rms[m] = np.sqrt((sums[j, SQUARE] - sums[i, SQUARE]) / (at[j] - at[i]))
+        i, j = int(points[ends[m, 0], AT]), int(points[ends[m, 1], AT])
+        volt_rms[m] = np.sqrt(middle + (squares[j] - squares[i]) / (j - i))
 
 
 @njit(**VECTOR)
@@ -196,8 +182,8 @@ def duty_pass(
     step_hours, per_day
         Length of a step [h], steps a day.
     tables
-        Of each law: increment of z a day over SOC and temperature on `models.laws.power_store.table_axes`, shape
-        (laws, soc, temp).
+        Of each law: increment of z a day over SOC and temperature, shape (laws, soc, temp, 2), see
+        `models.laws.power_store.as_table`.
     volt
         Open-circuit voltage of one cell on a uniform grid of SOC, shape (v,); of one NaN where no law asks. [V]
     stored
@@ -214,10 +200,8 @@ def duty_pass(
     steps = temp_c.size
     block = max(_BLOCK // per_day, 1) * per_day
     room, moving = room_for(block), np.empty(block + 1, np.uint32)
-    moves, squares = np.empty(block, np.bool_), np.zeros(block)
-    values, sums, at = np.empty(steps + 2), np.empty((steps + 2, 4)), np.empty(steps + 2, np.int64)
-    values[0], at[0] = cell_soc[0], 0
-    sums[0] = 0.0
+    moves, points = np.empty(block, np.bool_), np.empty((steps + 2, 4))
+    points[0] = 0.0
     n, outside, rising = 0, 0, False
     for first in range(0, steps, block):
         count = min(block, steps - first)
@@ -238,37 +222,32 @@ def duty_pass(
             stored,
         )
         if n == 0 and m > 0:  # the beginning is a turning point, whichever way it goes
-            n, at[1], rising = 1, 0, bool(soc[moving[0] + 1] > soc[moving[0]])
-            sums[1] = sums[0]
-        if volt.size > 1:
-            _add_squares(volt, soc, first, moving[:m], at[n], squares)
+            n, rising = 1, bool(soc[moving[0] + 1] > soc[moving[0]])
+            points[1] = 0.0
         own = flow[first : first + count] if flow.size > 0 else flow
         n, rising = _turns(
             soc,
             temp_c[first : first + count],
             current[first : first + count],
             own,
-            squares,
             per_capacity,
             present_per_hour,
             first,
             moving[:m],
-            values,
-            sums,
-            at,
+            points,
             n,
             rising,
         )
-    values[n] = cell_soc[steps]
-    half, day = np.empty((6, n)), np.empty(n, np.int64)
+    half, day, values = np.empty((6, n)), np.empty(n, np.int64), np.empty(n + 1)
+    for i in range(n + 1):
+        values[i] = cell_soc[int(points[i, AT])]
     ends = np.empty((n, 2), np.uint32)
-    _close(values[: n + 1], half[DEPTH], half[MEAN], ends)
+    _close(values, half[DEPTH], half[MEAN], ends)
     half[FULL] = half[DEPTH] * (0.5 * present_frac)
-    _conditions(sums, at, ends, per_day, half[RATE], half[TEMP], day)
+    _conditions(points, ends, per_day, half[RATE], half[TEMP], day)
+    half[VOLT] = np.nan
     if volt.size > 1:
-        _voltages(sums, at, ends, half[VOLT])
-    else:
-        half[VOLT] = np.nan
+        _voltages(cell_soc, volt, points, ends, half[VOLT])
     return half, day, outside == 0
 
 

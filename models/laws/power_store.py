@@ -20,7 +20,7 @@ TABLE_STEP_C = 0.5
 TABLE_SOC = 401
 """Against exact integration over ten years the table errs by less than 0.001 pp (benchmarks/bench_speed.py)."""
 STILL_SOC = 0.005  # a step that moves less is spent at its middle
-_ONE = np.uint64(1)
+_ONE, _TWO = np.uint64(1), np.uint64(2)
 _EDGE = 1e-9  # keeps a place below the last row or column
 Places = NDArray[np.uint32]
 
@@ -29,6 +29,17 @@ def table_axes() -> tuple[FloatArray, FloatArray]:
     """States of charge and temperatures of a storage table, shape (401,) [1] and (241,) [°C]."""
     n = round((TABLE_HIGH_C - TABLE_LOW_C) / TABLE_STEP_C) + 1
     return np.linspace(0.0, 1.0, TABLE_SOC), np.linspace(TABLE_LOW_C, TABLE_HIGH_C, n)
+
+
+def as_table(values: FloatArray) -> FloatArray:
+    """Values on `table_axes`, shape (soc, temp), each with the step to the next temperature beside it: (soc, temp, 2).
+
+    A place then needs two neighbours of each of its two rows and no subtraction.
+    """
+    table = np.zeros((*values.shape, 2))
+    table[:, :, 0] = values
+    table[:, :-1, 1] = np.diff(values, axis=1)
+    return table
 
 
 class Room(NamedTuple):
@@ -114,9 +125,10 @@ def _middles(
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _read(table: FloatArray, n_temp: int, place: np.uint64, up: float, warm: float) -> float:
     """A table between its four points about a place."""
-    low = table[place] + (table[place + _ONE] - table[place]) * warm
-    place += np.uint64(n_temp)
-    return low + (table[place] + (table[place + _ONE] - table[place]) * warm - low) * up
+    place *= _TWO
+    low = table[place] + table[place + _ONE] * warm
+    place += _TWO * np.uint64(n_temp)
+    return low + (table[place] + table[place + _ONE] * warm - low) * up
 
 
 @njit(**VECTOR)
