@@ -267,3 +267,21 @@ def test_own_lfp_law_reproduces_the_storage_tests() -> None:
     k = law.calendar(cal["temperature_c"].to_numpy() + 273.15, cal["soc_mean_frac"].to_numpy(), volt)
     error = k * cal["day"].to_numpy() ** law.exponents[0] - (1 - cal["capacity_frac"].to_numpy())
     assert 100 * np.sqrt(np.mean(error**2)) == pytest.approx(0.797, abs=0.002)
+
+
+def test_draws_side_by_side_are_the_plain_recursion() -> None:
+    """Between levels exposures are linear in one over the capacity, beyond them the nearest holds."""
+    rng, law, levels = np.random.default_rng(2), power_law("nmc_sanyo_2014"), np.array([1.0, 0.9, 0.7])
+    e = rng.random((3, 12, 4)) * np.array([4e-3, 1e-3, 1.0, 1.0]) * np.array([1.0, 1.2, 1.7])[:, None, None]
+    order, logs = rng.integers(0, 12, 40), rng.normal(0.0, 0.5, (300, 2))
+    together = law.project(e, levels, logs, order=order)
+    assert together.capacity_frac[:, -1].min() < 0.6 and together.capacity_frac[:, -1].max() > 0.8
+    for d in (0, 15, 16, 255, 256, 299):
+        z, q, gain = np.zeros(2), 1.0, np.exp(logs[d] / law.exponents)
+        for p, row in enumerate(order):
+            z += gain * [np.interp(1.0 / max(q, 1e-9), 1.0 / levels, e[:, row, k]) for k in range(2)]
+            q = 1.0 - float(np.sum(z ** np.array(law.exponents)))
+            assert together.capacity_frac[d, p] == pytest.approx(max(q, 0.0), abs=1e-13)
+        alone = law.project(e, levels, logs[d : d + 1], order=order)
+        assert alone.capacity_frac[0] == pytest.approx(together.capacity_frac[d], abs=1e-13)
+        assert alone.state[0] == pytest.approx(together.state[d], rel=1e-12)

@@ -13,15 +13,14 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 
 from models.domain import Duty, FloatArray, IntArray, OcvCurve, Pack
 from models.laws import power_kernel as kernel
 from models.laws.base import Projection, RangeCheck
+from models.laws.power_project import recursion
 from models.laws.power_rates import CalendarRate, CyclingRate, calendar_rate, cycling_rate
 from models.laws.power_store import TABLE_SOC, as_table, table_axes
-from models.laws.sei_vector import blocks
-from models.laws.vector_math import power, power_into
+from models.laws.vector_math import power
 from models.parameters import Entry, entry
 
 _VERSION = 8
@@ -31,73 +30,9 @@ _NO_VOLTAGE = np.full(1, np.nan)
 _WHOLE_STEP = np.empty(0)
 _TABLES_KEPT = 16
 _STACKS_KEPT = 4
-_MANY = 8  # draws from which on their powers are taken together
 _EDGE = 1e-6  # a condition on the edge of a range is within it, whatever rounding says
 EXPOSURE_NAMES = ("calendar_z", "cycling_z", "days", "full_cycles")
 MULTIPLIER_NAMES = ("calendar", "cycling")
-
-
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _at_level(exposures: FloatArray, r: int, levels: FloatArray, q: float) -> tuple[float, float]:
-    """Exposures of a period at a present capacity."""
-    last = levels.shape[0] - 1
-    if last == 0 or q >= levels[0]:
-        return exposures[0, r, 0], exposures[0, r, 1]
-    if q <= levels[last]:
-        return exposures[last, r, 0], exposures[last, r, 1]
-    i = 0
-    while levels[i + 1] > q:
-        i += 1
-    w = (1.0 / q - 1.0 / levels[i]) / (1.0 / levels[i + 1] - 1.0 / levels[i])  # energy over capacity
-    e0 = (1.0 - w) * exposures[i, r, 0] + w * exposures[i + 1, r, 0]
-    return e0, (1.0 - w) * exposures[i, r, 1] + w * exposures[i + 1, r, 1]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _recursion(
-    exposures: FloatArray,
-    order: IntArray,
-    levels: FloatArray,
-    gain: FloatArray,
-    exponents: FloatArray,
-    state: FloatArray,
-    calendar: FloatArray,
-    cycling: FloatArray,
-    capacity: FloatArray,
-) -> None:
-    """Advance every draw through all periods; ``state``, ``calendar``, ``cycling`` and ``capacity`` are written."""
-    draws = gain.shape[0]
-    if draws < _MANY:
-        for d in range(draws):
-            z_0, z_1 = state[d, 0], state[d, 1]
-            now = 1.0 - z_0 ** exponents[0] - z_1 ** exponents[1]
-            for p in range(order.shape[0]):
-                e0, e1 = _at_level(exposures, order[p], levels, now)
-                z_0 += gain[d, 0] * e0
-                z_1 += gain[d, 1] * e1
-                calendar[d, p], cycling[d, p] = z_0 ** exponents[0], z_1 ** exponents[1]
-                now = 1.0 - calendar[d, p] - cycling[d, p]
-                capacity[d, p] = max(now, 0.0)
-            state[d, 0], state[d, 1] = z_0, z_1
-        return
-    room = blocks(draws)  # whole vector blocks: what they leave over would run one number at a time
-    z0, z1, y0, y1 = np.zeros(room), np.zeros(room), np.zeros(room), np.zeros(room)
-    q, logs, scale = np.ones(draws), np.empty(room), np.empty(room)
-    z0[:draws], z1[:draws] = state[:, 0], state[:, 1]
-    for p in range(-1, order.shape[0]):  # draws know nothing of each other: their powers are taken together
-        if p >= 0:
-            for d in range(draws):
-                e0, e1 = _at_level(exposures, order[p], levels, q[d])
-                z0[d] += gain[d, 0] * e0
-                z1[d] += gain[d, 1] * e1
-        power_into(z0, exponents[0], y0, logs, scale)
-        power_into(z1, exponents[1], y1, logs, scale)
-        for d in range(draws):
-            q[d] = 1.0 - y0[d] - y1[d]
-            if p >= 0:
-                calendar[d, p], cycling[d, p] = y0[d], y1[d]
-                capacity[d, p] = max(q[d], 0.0)
-    state[:, 0], state[:, 1] = z0[:draws], z1[:draws]
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,7 +233,7 @@ class PowerLaw:
         draws, periods = logs.shape[0], rows.size
         after = np.zeros((draws, 2)) if state is None else np.array(state, dtype=float)
         calendar, cycling, capacity = (np.empty((draws, periods)) for _ in range(3))
-        _recursion(e, rows, levels, np.exp(logs / powers), powers, after, calendar, cycling, capacity)
+        recursion(e, rows, levels, np.exp(logs / powers), powers, after, calendar, cycling, capacity)
         return Projection(capacity, after, {"calendar": calendar, "cycling": cycling})
 
     def range_check(self, duty: Duty, pack: Pack) -> RangeCheck:
