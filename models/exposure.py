@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 
 import numpy as np
+from numba import njit
 
 from models.domain import DAYS_PER_MONTH, DAYS_PER_YEAR, REPRESENTATIVE_WEEKS, Duty, FloatArray, Pack
 from models.laws import sei
@@ -120,19 +121,22 @@ def twelve_periods(daily: FloatArray) -> FloatArray:
     days = REPRESENTATIVE_WEEKS * 7
     if daily.shape[0] != days:
         raise ValueError(f"A representative year has {days} days, got {daily.shape[0]}.")
-    return _SHARES @ daily
+    out = np.zeros((MONTHS, daily.shape[1]))
+    _share_days(np.ascontiguousarray(daily, dtype=float), days / MONTHS, DAYS_PER_YEAR / days, out)
+    return out
 
 
-def _shares() -> FloatArray:
-    """How much of each of the 364 days counts to each period, scaled to 365.25 days a year, shape (12, 364)."""
-    days = REPRESENTATIVE_WEEKS * 7
-    edges = np.linspace(0.0, days, MONTHS + 1)
-    day = np.arange(days)
-    inside = np.minimum(edges[1:, None], day + 1) - np.maximum(edges[:-1, None], day)
-    return np.maximum(inside, 0.0) * (DAYS_PER_YEAR / days)
-
-
-_SHARES = _shares()
+@njit(cache=True, nogil=True, error_model="numpy")
+def _share_days(daily, length, scale, out):  # pragma: no cover
+    """Add each day to the period it begins in, and what lies beyond that one's end to the next."""
+    for day in range(daily.shape[0]):
+        period = min(int(day / length), out.shape[0] - 1)
+        own = min((period + 1) * length - day, 1.0)
+        for k in range(daily.shape[1]):
+            out[period, k] += own * scale * daily[day, k]
+        if own < 1.0 and period + 1 < out.shape[0]:
+            for k in range(daily.shape[1]):
+                out[period + 1, k] += (1.0 - own) * scale * daily[day, k]
 
 
 def fill_days(days: np.ndarray, values: FloatArray, life_days: int, in_service: date) -> tuple[FloatArray, float]:
