@@ -140,6 +140,7 @@ def bench_peer(goals: list[Goal]) -> list[dict[str, object]]:
     subprocess.run([str(python), str(script), str(profile), str(result), str(YEARS)], check=True)
     peer = json.loads(result.read_text())
     logged = repeated(duty, YEARS)
+    years = logged.steps * logged.step_hours / 8766.0  # of 365.25 days, as theirs: a representative year has 364
     rows = []
     known = load("laws_power")
     for law_id, wanted in PEERS.items():
@@ -147,7 +148,7 @@ def bench_peer(goals: list[Goal]) -> list[dict[str, object]]:
             print(f"{law_id} is not in laws_power.toml: left out.")
             continue
         law = power_law(law_id)
-        every = cpu(lambda: project(law, law.exposures(logged, pack))) / YEARS  # noqa: B023
+        every = cpu(lambda: project(law, law.exposures(logged, pack))) / years  # noqa: B023
         year = lambda: np.tile(twelve_periods(law.exposures(duty, pack)), (YEARS, 1))  # noqa: B023, E731
         once = cpu(lambda: law.project(year()[None], ONE, np.zeros((1, 2)))) / YEARS  # noqa: B023
         theirs = peer[law_id]["without feedback"]

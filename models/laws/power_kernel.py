@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from models.domain import BoolArray, FloatArray, IntArray
-from models.laws.power_store import Places, room_for, store_block
+from models.laws.power_store import STILL_SOC, Places, room_for, store_block
 from models.laws.sei_vector import VECTOR
 
 KELVIN = 273.15
@@ -45,16 +45,19 @@ def _turns(
     present_per_hour: float,
     first: int,
     moving: Places,
+    swings: Places,
     points: FloatArray,
     count: int,
     rising: bool,
-) -> tuple[int, bool]:
+) -> tuple[int, bool, int]:
     """Turning points of a block, put on ``points`` after ``count`` others; new count and direction.
+
+    Of the moving steps those that move by more than `STILL_SOC` are put on ``swings``; the last number says how many.
 
     The newest point is always the boundary at which SOC last moved, with the sums up to it: it stays as a turning
     point when the next move goes the other way, without a branch. Other arrays are those of the block (`duty_pass`).
     """
-    n = np.uint64(count)
+    n, far = np.uint64(count), np.uint64(0)
     flowing = flow.size > 0
     moved, rated, warmed = points[n, MOVED], points[n, RATED], points[n, WARMED]
     for k in range(moving.size):
@@ -64,6 +67,8 @@ def _turns(
         n += np.uint64(up != rising)
         rising = up
         size = abs(change)
+        swings[far] = moving[k]
+        far += np.uint64(size > STILL_SOC)
         rate = flow[j] * per_capacity if flowing else 0.0
         if not rate > 0.0:  # none said, or NaN
             net = current[j, 0] + current[j, 1] + current[j, 2] + current[j, 3]
@@ -73,7 +78,7 @@ def _turns(
         warmed += size * temp_c[j]
         points[n, MOVED], points[n, RATED], points[n, WARMED] = moved, rated, warmed
         points[n, AT] = first + np.int64(j) + 1
-    return int(np.int64(n)), rising
+    return int(np.int64(n)), rising, int(np.int64(far))
 
 
 @njit(**VECTOR)
@@ -199,7 +204,7 @@ def duty_pass(
     present_per_hour = present_frac / step_hours
     steps = temp_c.size
     block = max(_BLOCK // per_day, 1) * per_day
-    room, moving = room_for(block), np.empty(block + 1, np.uint32)
+    room, moving, swings = room_for(block), np.empty(block + 1, np.uint32), np.empty(block + 1, np.uint32)
     moves, points = np.empty(block, np.bool_), np.empty((steps + 2, 4))
     points[0] = 0.0
     n, outside, rising = 0, 0, False
@@ -207,6 +212,24 @@ def duty_pass(
         count = min(block, steps - first)
         soc = cell_soc[first : first + count + 1]
         m = _moving(soc, moves, moving)
+        if n == 0 and m > 0:  # the beginning is a turning point, whichever way it goes
+            n, rising = 1, bool(soc[moving[0] + 1] > soc[moving[0]])
+            points[1] = 0.0
+        own = flow[first : first + count] if flow.size > 0 else flow
+        n, rising, far = _turns(
+            soc,
+            temp_c[first : first + count],
+            current[first : first + count],
+            own,
+            per_capacity,
+            present_per_hour,
+            first,
+            moving[:m],
+            swings,
+            points,
+            n,
+            rising,
+        )
         outside += store_block(
             cell_soc,
             temp_c,
@@ -216,27 +239,10 @@ def duty_pass(
             count,
             per_day,
             step_hours / 24.0,
-            moving[:m],
+            swings[:far],
             tables,
             room,
             stored,
-        )
-        if n == 0 and m > 0:  # the beginning is a turning point, whichever way it goes
-            n, rising = 1, bool(soc[moving[0] + 1] > soc[moving[0]])
-            points[1] = 0.0
-        own = flow[first : first + count] if flow.size > 0 else flow
-        n, rising = _turns(
-            soc,
-            temp_c[first : first + count],
-            current[first : first + count],
-            own,
-            per_capacity,
-            present_per_hour,
-            first,
-            moving[:m],
-            points,
-            n,
-            rising,
         )
     half, day, values = np.empty((6, n)), np.empty(n, np.int64), np.empty(n + 1)
     for i in range(n + 1):

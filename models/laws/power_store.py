@@ -46,7 +46,7 @@ class Room(NamedTuple):
     """Room for the steps of a block: places in a table and ways to the next ones, and what a law adds.
 
     ``edge`` and ``edge_up`` are of the boundaries of steps (beginning of a row), ``at``, ``up``, ``column`` and
-    ``warm`` of their middles; ``before``, ``middle`` and ``after`` weigh the three points of the steps ``swings``.
+    ``warm`` of their middles; ``before``, ``middle`` and ``after`` weigh the three points of steps that move.
     """
 
     edge: Places
@@ -55,7 +55,6 @@ class Room(NamedTuple):
     up: FloatArray
     column: Places
     warm: FloatArray
-    swings: Places
     before: FloatArray
     middle: FloatArray
     after: FloatArray
@@ -72,7 +71,6 @@ def room_for(steps: int) -> Room:
         np.empty(steps),
         np.empty(steps, np.uint32),
         np.empty(steps),
-        np.empty(steps + 1, np.uint32),
         np.full(steps, 1.0 / 6.0),
         np.full(steps, 4.0 / 6.0),
         np.full(steps, 1.0 / 6.0),
@@ -163,17 +161,6 @@ def _add_ends(
 
 
 @njit(**VECTOR)
-def _swings(soc: FloatArray, moving: Places, swings: Places) -> int:
-    """Steps whose SOC moves by more than `STILL_SOC`."""
-    n = np.uint64(0)
-    for k in range(moving.size):
-        i = np.uint64(moving[k])
-        swings[n] = moving[k]
-        n += np.uint64(abs(soc[i + _ONE] - soc[i]) > STILL_SOC)
-    return int(np.int64(n))
-
-
-@njit(**VECTOR)
 def _weigh(
     cell_soc: FloatArray,
     flow: FloatArray,
@@ -226,7 +213,7 @@ def store_block(
     steps: int,
     per_day: int,
     step_days: float,
-    moving: Places,
+    swings: Places,
     tables: FloatArray,
     room: Room,
     stored: FloatArray,
@@ -239,8 +226,8 @@ def store_block(
         Of the whole duty, see `models.laws.power_kernel.duty_pass`.
     first, steps
         First step of the block, at the beginning of a day, and number of its steps.
-    moving
-        Steps of the block, counted from ``first``, whose SOC moves.
+    swings
+        Steps of the block, counted from ``first``, whose SOC moves by more than `STILL_SOC`.
     stored
         Shape (laws, days), written in place.
     """
@@ -248,8 +235,6 @@ def store_block(
     soc = cell_soc[first : first + steps + 1]
     _edges(soc, n_soc, n_temp, room.edge, room.edge_up)
     outside = _middles(soc, temp_c[first : first + steps], n_soc, n_temp, room.at, room.up, room.column, room.warm)
-    n = _swings(soc, moving, room.swings)
-    swings = room.swings[:n]
     if flow.size > 0:
         _weigh(cell_soc, flow, present_per_flow, first, swings, room.before, room.middle, room.after)
     day, days = first // per_day, -(-steps // per_day)
