@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import process_time
+from typing import Any
 
 from pipelines.settings import prepare_environment
 
@@ -34,8 +35,9 @@ from models.policies import charger, policies, tariff  # noqa: E402
 
 OUT = Path(__file__).parent / "out"
 PARTS = 6
+OURS = 30  # calls of ours in a round against the peer: the first dozen are slower
 QUICK = "--quick" in sys.argv
-YEARS = 3 if QUICK else 10
+YEARS, ROUNDS = (3, 1) if QUICK else (10, 4)
 PEERS = {"nmc811_lgmj1_2020": 1500.0, "nmc_b1_2023": 1500.0, "lfp_250ah_2023": 400.0}
 ONE = np.ones(1)
 Goal = dict[str, object]
@@ -137,22 +139,24 @@ def bench_peer(goals: list[Goal]) -> list[dict[str, object]]:
     temp = np.append(duty.temp_c, duty.temp_c[-1])
     np.savez(profile, time_s=hours * 3600.0, soc=duty.cell_soc_frac, temp_c=temp)
     script = Path(__file__).parent / "peer_blast.py"
-    subprocess.run([str(python), str(script), str(profile), str(result), str(YEARS)], check=True)
-    peer = json.loads(result.read_text())
     logged = repeated(duty, YEARS)
     years = logged.steps * logged.step_hours / 8766.0  # of 365.25 days, as theirs: a representative year has 364
-    rows = []
-    known = load("laws_power")
+    rows: list[dict[str, object]] = []
+    peer: dict[str, dict[str, dict[str, Any]]] = {}
+    spent_ms, every_s, once_s = (dict.fromkeys(PEERS, np.inf) for _ in range(3))
+    for _ in range(ROUNDS):  # by turns, as the machine's pace changes; the least of each side counts
+        subprocess.run([str(python), str(script), str(profile), str(result), str(YEARS)], check=True)
+        peer = json.loads(result.read_text())
+        for law_id in PEERS:
+            law = power_law(law_id)
+            spent_ms[law_id] = min(spent_ms[law_id], *(run["cpu_ms_a_year"] for run in peer[law_id].values()))
+            every = cpu(lambda: project(law, law.exposures(logged, pack)), OURS) / years  # noqa: B023
+            year = lambda: np.tile(twelve_periods(law.exposures(duty, pack)), (YEARS, 1))  # noqa: B023, E731
+            once = cpu(lambda: law.project(year()[None], ONE, np.zeros((1, 2))), OURS) / YEARS  # noqa: B023
+            every_s[law_id], once_s[law_id] = min(every_s[law_id], every), min(once_s[law_id], once)
     for law_id, wanted in PEERS.items():
-        if law_id not in known:
-            print(f"{law_id} is not in laws_power.toml: left out.")
-            continue
-        law = power_law(law_id)
-        every = cpu(lambda: project(law, law.exposures(logged, pack))) / years  # noqa: B023
-        year = lambda: np.tile(twelve_periods(law.exposures(duty, pack)), (YEARS, 1))  # noqa: B023, E731
-        once = cpu(lambda: law.project(year()[None], ONE, np.zeros((1, 2)))) / YEARS  # noqa: B023
-        theirs = peer[law_id]["without feedback"]
-        spent = min(theirs["cpu_ms_a_year"], peer[law_id]["with feedback"]["cpu_ms_a_year"])
+        law, theirs = power_law(law_id), peer[law_id]["without feedback"]
+        spent, every, once = spent_ms[law_id], every_s[law_id], once_s[law_id]
         exact = exact_capacity(law, logged, pack)
         days = np.minimum(np.array(theirs["days"][1:]).astype(int), exact.size) - 1
         peer_loss = 100 * (1 - np.array(theirs["capacity_frac"][1:]))
