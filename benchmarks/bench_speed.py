@@ -272,7 +272,7 @@ def bench_physics(goals: list[Goal]) -> list[dict[str, object]]:
             e = np.tile(twelve_periods(law.exposures(duty, pack)), (10, 1))[None]
             run = cpu(lambda: law.project(e, ONE, logs))  # noqa: B023
             logged = repeated(duty, 10)
-            every = cpu(lambda: project(law, law.exposures(logged, pack)), 3)  # noqa: B023
+            every = cpu(lambda: project(law, law.exposures(logged, pack)), 10)  # noqa: B023
             rows.append(
                 {
                     "law": law.law_id,
