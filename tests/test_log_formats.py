@@ -15,7 +15,7 @@ import pytest
 
 from warehouse import intake
 from warehouse.checks import run_checks
-from warehouse.formatspec import FormatError, load_format, parse_format
+from warehouse.formatspec import FormatError, FormatSpec, load_format, parse_format
 from warehouse.readers.batch import REJECTS
 from warehouse.readers.choose import read_any
 from warehouse.readers.lines import RefusedFile
@@ -91,6 +91,37 @@ def test_no_vin_and_no_position_is_kept(tmp_path: Path) -> None:
         assert all(text not in str(shown) for shown in texts)
         stored = [p for p in (tmp_path / "home").rglob("*") if p.is_file() and text.encode() in p.read_bytes()]
         assert stored == []
+
+
+def _refused_texts(lines: list[str], spec: FormatSpec) -> list[str]:
+    got = read_any("\n".join(lines).encode(), spec, "log.csv")
+    assert got.rejects.height == len(lines) - 1, "every line is refused"
+    return got.rejects["raw_text"].to_list()
+
+
+def test_refused_lines_with_fields_lost_or_added_keep_no_position(tmp_path: Path) -> None:
+    header, line, *_ = (SAMPLES / "leaf_spy_152.csv").read_text().splitlines()
+    fields = line.split(",")
+    # The first field lost makes 151 fields, as many as another release writes; lost and truncated, added, all doubled.
+    broken = [fields[1:], fields[1:100], [fields[0], "x", *fields[1:]], ["1", "2", *fields, *fields], fields[2:60]]
+    texts = _refused_texts([header, *(",".join(some) for some in broken)], load_format("leaf_spy"))
+    assert all("367.44" in text for text in texts[1:3]), "what is no position stays"
+    for text in texts:
+        assert "30.0000" not in text and "07.0000" not in text and "SAMPLE" not in text
+    # A format of one's own that does not read the position, and does not name it as personal either.
+    own = tmp_path / "own.toml"
+    own.write_text(
+        'name = "own"\ntitle = "own"\nkind = "samples"\n[time]\nformat = "iso"\n[columns]\n'
+        'vehicle_id = { from = "car" }\ntime_utc = { from = "time" }\nsoc_frac = { from = "soc" }\n'
+    )
+    rows = [
+        "C1,2024-01-01T00:00:00Z,0.5,47.53,13.1234,9",
+        "C1,2024-01-01T00:00:00Z,0.5,47.53",
+        "C1,0.5,-47.53163,13.12,1,2",
+    ]
+    texts = _refused_texts(["car,time,soc,lat,lon", *rows], load_format(own))
+    assert all("47.53" not in text and "13.12" not in text for text in texts)
+    assert "2024-01-01T00:00:00Z" in texts[0], "times stay"
 
 
 def test_indra_signs_counters_and_missing_keys() -> None:

@@ -164,12 +164,23 @@ def refuse_far_times(time: pl.Series, refusals: Refusals, middle: datetime | Non
 _LETTERS = re.compile(r"[^\W\d_]", re.UNICODE)
 _TIME_LIKE = re.compile(r"^\d{4}-\d{2}-\d{2}[T ][\d:.]+(Z|[+-]\d{2}:?\d{2})?$")
 _LONG_DIGITS = re.compile(r"\d{7,}")
+# Degrees and minutes, or degrees with decimals that tell a street: no reading of a battery is written so finely.
+POSITION_LIKE = r"^\s*[-+]?\d{1,3}(?:\s*[° ]\s*[-+]?\d{1,2}(?:[.,]\d*)?\W*.*|[.,]\d{4,})\s*$"
+_POSITION = re.compile(POSITION_LIKE)
+_SHIFTED = 3  # fields by which a line with some too many or too few may be shifted
 
 
-def mask_ragged(fields: list[str], personal: set[int], mask: str) -> list[str]:
-    """Fields of a line whose columns cannot be told: only short numbers and times stay."""
+def mask_ragged(fields: list[str], personal: set[int], mask: str, header: int) -> list[str]:
+    """Fields of a line whose columns cannot be told: only short numbers that are no position, and times stay.
+
+    ``personal`` are the places of personal columns in a header of ``header`` fields; a field lost or added before them
+    shifts them, so their neighbours are masked as well.
+    """
+    reach = max(1, min(abs(len(fields) - header), _SHIFTED))
+    near = {index + by for index in personal for by in range(-reach, reach + 1)}
     out: list[str] = []
     for index, text in enumerate(fields):
-        stays = _TIME_LIKE.match(text.strip()) or not (_LETTERS.search(text) or _LONG_DIGITS.search(text))
+        hidden = _LETTERS.search(text) or _LONG_DIGITS.search(text) or _POSITION.match(text)
+        stays = _TIME_LIKE.match(text.strip()) or not (hidden or index in near)
         out.append(text if stays and index not in personal else mask)
     return out

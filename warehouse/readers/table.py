@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pyarrow as pa
 
+from warehouse.explaining.words import is_personal
 from warehouse.keys import MASK
 from warehouse.raw import RAW_SCHEMAS, plain_rows
 from warehouse.readers import lines as text
 from warehouse.readers.batch import MAX_RAW_TEXT, REJECTS, Batch
 from warehouse.readers.canonical import FileState, canonical_rows, source_of, wide_rows
-from warehouse.readers.cells import Refusals, as_text, mask_ragged
+from warehouse.readers.cells import POSITION_LIKE, Refusals, as_text, mask_ragged
 from warehouse.readers.fast import MIN_BYTES, Fast, fast_cells, lines_at, may_be_fast
 from warehouse.readers.lines import EmptyFile, LineCounter, RefusedFile
 from warehouse.readers.quick import quick_rows
@@ -228,7 +229,8 @@ def split_lines(
     cells = fields.select(pl.col(column).alias(name) for name, column in used.items()).with_columns(plain["line"])
     quoted: list[tuple[int, list[str]]] = []
     broken: list[tuple[int, str, str, str, str | None]] = []
-    positions = {names.index(c) for c in personal_columns(spec) if c in names}
+    hidden = personal_columns(spec)
+    positions = {i for i, name in enumerate(names) if name in hidden or (name and is_personal(name))}
     owner = spec.columns.get("vehicle_id")
     for line, said in lines.filter(~right).rows():
         parts = text.split_quoted(said, delimiter)
@@ -243,7 +245,7 @@ def split_lines(
         else:
             quoted.append((line, parts))
             continue
-        shown = mask_ragged(said[:_LOOKED_AT].replace("\x00", "").split(delimiter), positions, MASK)
+        shown = mask_ragged(said[:_LOOKED_AT].replace("\x00", "").split(delimiter), positions, MASK, n)
         # Of a broken line nobody can tell which field is the vehicle.
         known = str(owner.value) if owner is not None and owner.value is not None else None
         broken.append((line, reason, detail, delimiter.join(shown)[:MAX_RAW_TEXT], known))
@@ -265,8 +267,15 @@ def texts_of(cells: pl.DataFrame, names: list[str], spec: FormatSpec) -> pl.Data
     kept = set(spec.used_columns()) - set(personal_columns(spec))
     if spec.wide is not None:
         return cells.select("line", pl.lit("(one value a series)").alias("raw_text"))
-    parts = [pl.col(n).cast(pl.String).fill_null("") if n in kept else pl.lit(MASK) for n in names if n]
+    # A line that lost a field may be as long as those of another release: a position then stands in a reading's place.
+    placed = bool(spec.personal)
+    parts = [_shown(n, placed) if n in kept else pl.lit(MASK) for n in names if n]
     if not parts:
         return cells.select("line", pl.lit("").alias("raw_text"))
     shown = pl.concat_str(parts, separator=spec.file.delimiter).str.slice(0, MAX_RAW_TEXT)
     return cells.select("line", shown.alias("raw_text"))
+
+
+def _shown(name: str, placed: bool) -> pl.Expr:
+    said = pl.col(name).cast(pl.String).fill_null("")
+    return pl.when(said.str.contains(POSITION_LIKE)).then(pl.lit(MASK)).otherwise(said) if placed else said
