@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pytest
 
 from warehouse import intake
@@ -272,75 +271,6 @@ def _real(name: str, format_name: str) -> TableResult:
     data = (DATA / name).read_bytes()
     data = gzip.decompress(data) if name.endswith(".gz") else data
     return read_any(data, load_format(format_name), Path(name).name)
-
-
-def _back(rows: pl.DataFrame) -> dict[str, bytes]:
-    """Canonical rows written as each format would have logged them."""
-    utc = rows["time_utc"]
-    epoch = utc.dt.epoch("us") / 1e6
-    leaf = pl.DataFrame(
-        {
-            "Date/Time": utc.dt.strftime("%m/%d/%Y %H:%M:%S"),
-            "SOC": (rows["soc_frac"] * 1e6).round(0),
-            "Pack Volts": rows["voltage_v"],
-            "Pack Amps": -rows["current_a"],
-            "Pack T1 C": rows["battery_temp_c"],
-            "VIN": rows["vehicle_id"],
-            "epoch time": epoch,
-        }
-    )
-    bdf = pl.DataFrame(
-        {
-            "test_time_second": epoch - epoch[0],
-            "unix_time_second": epoch,
-            "voltage_volt": rows["voltage_v"],
-            "current_ampere": rows["current_a"],
-            "temperature_t1_celsius": rows["battery_temp_c"],
-        }
-    )
-    indra = [
-        {"time": t.isoformat() + "Z", "deviceUID": v, "data": {"soc": s * 100, "powerToEv": p * 1000}}
-        for t, v, s, p in rows.select("time_utc", "vehicle_id", "soc_frac", "power_kw").iter_rows()
-    ]
-    sink = io.BytesIO()
-    bdf.write_parquet(sink)
-    lines = "\n".join(map(json.dumps, indra)).encode()
-    return {"leaf_spy": leaf.write_csv().encode(), "bdf": sink.getvalue(), "indra_v2h": lines}
-
-
-@pytest.mark.parametrize("packed", ["plain", "gz", "zst"])
-@pytest.mark.parametrize("format_name", ["leaf_spy", "bdf", "indra_v2h"])
-def test_canonical_to_format_to_canonical(format_name: str, packed: str, tmp_path: Path) -> None:
-    rng = np.random.default_rng(7)
-    n = 50
-    rows = pl.DataFrame(
-        {
-            "vehicle_id": ["battery"] * n,
-            "time_utc": [datetime(2024, 5, 1, 0, 0, second) for second in range(n)],
-            "soc_frac": np.round(rng.uniform(0.1, 0.9, n), 6),
-            "voltage_v": np.round(rng.uniform(330, 400, n), 2),
-            "current_a": np.round(rng.uniform(-100, 100, n), 2),
-            "battery_temp_c": np.round(rng.uniform(5, 35, n), 1),
-            "power_kw": np.round(rng.uniform(-6, 6, n), 3),
-        },
-        schema_overrides={"time_utc": pl.Datetime("us")},
-    )
-    data = _back(rows)[format_name]
-    if packed != "plain":
-        data = gzip.compress(data) if packed == "gz" else pa.compress(data, "zstd", asbytes=True)
-    path = tmp_path / ("battery.log" + ("" if packed == "plain" else f".{packed}"))
-    path.write_bytes(data)
-    with open_warehouse(tmp_path / "home") as wh:
-        result = intake.take_in(wh, path, load_format(format_name))
-        assert (result.status, result.rows_loaded, result.error) == ("loaded", n, None)
-        back = pl.concat([pl.read_parquet(part) for part in wh.parts("samples")]).sort("time_utc")
-    assert back["time_utc"].to_list() == rows["time_utc"].to_list()
-    compared = 0
-    for name in rows.columns[2:]:
-        if back[name].null_count() < n:
-            assert back[name].to_list() == pytest.approx(rows[name].to_list(), abs=1e-9), name
-            compared += 1
-    assert compared >= 2
 
 
 def test_keys_of_the_language() -> None:
