@@ -126,7 +126,7 @@ def test_idle_caps_are_no_fault_outside_the_demo(tmp_path: Path) -> None:
 
 
 def test_what_the_intake_flagged_is_shown_before_any_night_and_for_cars_that_nobody_registered(tmp_path: Path) -> None:
-    """Hours of the end of summer time in a log of local time, and a session that its charger never closed."""
+    """Hours of the end of summer time in a log of local time (UtilitechAS/amsreader-firmware#1038)."""
     text = (Path(str(files("warehouse") / "formats")) / "fadecast_samples.toml").read_text(encoding="utf-8")
     text = re.sub(r"^name = .*", 'name = "mine"', text, flags=re.MULTILINE)
     text = re.sub(r"^format = .*", 'format = "%Y-%m-%d %H:%M:%S"', text, flags=re.MULTILINE)
@@ -142,5 +142,19 @@ def test_what_the_intake_flagged_is_shown_before_any_night_and_for_cars_that_nob
     assert (row.source, row.rule, row.rows, row.sessions, row.vehicles) == ("mine", "local_time_ambiguous", 4, 1, 1)
     assert [p.text for p in row.places] == [f"2024-10-27T{c}:00Z" for c in ("00:10", "00:50", "01:10", "01:50")]
     said = rules_lines(rules, settings.home)
-    assert said[0].startswith("rule local_time_ambiguous (mine): flagged 4 rows, 1 sessions, e.g. v")
+    assert said[0].startswith("rule local_time_ambiguous (mine): flagged 4 rows, 1 session, e.g. v")
     assert "nightly" in said[-1]  # there is no page yet that could be named
+
+
+def test_refused_rows_of_a_log_of_sessions_are_counted_as_sessions(tmp_path: Path) -> None:
+    head = "vehicle,session,kind,plug_in_utc,plug_out_utc,energy_in_kwh,energy_out_kwh,soc_start_pct,soc_end_pct"
+    rows = [f"CARD,s{day},plugin,2024-05-0{day}T18:00:00Z,2024-05-0{day}T20:00:00Z,5,,," for day in (1, 2, 3)]
+    # lbbrhzn/ocpp#45: a session that ends before it begins.
+    rows.append("CARD,s4,plugin,2024-05-04T18:00:00Z,2024-05-04T16:00:00Z,5,,,")
+    (tmp_path / "s.csv").write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
+    settings = Settings(home=tmp_path / "h")
+    ingest(settings, [tmp_path / "s.csv"], "fadecast_sessions")
+    _, rules = all_checks(settings)
+    (row,) = rules
+    assert (row.rule, row.rows, row.sessions) == ("negative_duration", 1, 1)
+    assert "rejected 1 row, 1 session, e.g. s.csv, line 5" in rules_lines((row,), settings.home)[0]

@@ -76,6 +76,9 @@ def test_leaf_spy_columns_added_by_an_update() -> None:
     appended = take("leaf_spy_appended_155.csv", "leaf_spy")
     assert appended.rejects.height == 0
     assert appended.rows.height == 9, "five lines of 152 fields and four of 155 under one header"
+    assert appended.rows.sort("line")["flag"].to_list() == [None] * 5 + ["columns_added"] * 4, (
+        "counted on the data page"
+    )
     new = take("leaf_spy_155.csv", "leaf_spy")
     assert (new.rows_read, new.rows.height, new.silent) == (10, 9, 1), "the header in the middle carries no reading"
 

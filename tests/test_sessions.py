@@ -199,6 +199,7 @@ def _named(sim: ModuleType) -> Samples:
 
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_a_session_one_hour_off_is_moved_back_where_that_is_certain(history_sim: ModuleType, hours: int) -> None:
+    # UtilitechAS/amsreader-firmware#1038: clocks that miss summer time, or keep it.
     right = _named(history_sim)
     time = right.time_us.copy()
     time[right.ref == 0] += hours * US_PER_HOUR

@@ -122,8 +122,9 @@ def recognise(head: Head) -> Explanation | None:
         return None
     _, share, name, read, good = best
     spec = load_format(name)
-    columns = ", ".join(spec.used_columns()[:6]) or "its shape"
-    why = f"it has its columns ({columns}, ...), and {good} of {read} records of the head are read"
+    columns = ", ".join(spec.used_columns()[:6])
+    has = f"it has its columns ({columns}, ...)" if columns else "its records are messages of a charger"
+    why = f"{has}, and {good} of {read} records of the head are read"
     guesses = [Guess("format", name, CERTAIN if share > 0.9 else LIKELY, why)]
     if name in (OLD, NEW):
         name, version = _version_of(data)

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipelines.settings import Settings
 from pipelines.steps.quality import rules_touched
 from reports.rows_fleet import RuleRow
+from reports.text import plural
 from warehouse import checks
 from warehouse.store import Warehouse, open_warehouse
 
@@ -46,9 +47,9 @@ def rules_lines(rules: tuple[RuleRow, ...], home: Path) -> list[str]:
     """What the rules touched, a line each, and where the examples are."""
     lines = []
     for r in rules:
-        sessions = f", {r.sessions} sessions" if r.sessions else ""
+        sessions = f", {plural(r.sessions, 'session')}" if r.sessions else ""
         where = f", e.g. {r.places[0].vehicle_id} {r.places[0].text}".replace("  ", " ") if r.places else ""
-        lines.append(f"rule {r.rule} ({r.source}): {r.treatment or 'touched'} {r.rows} rows{sessions}{where}")
+        lines.append(f"rule {r.rule} ({r.source}): {r.treatment or 'touched'} {plural(r.rows, 'row')}{sessions}{where}")
     page = home / "pages" / "fleet" / "data.html"
     if lines:
         lines.append(

@@ -39,13 +39,16 @@ def _row(
 
 def _refused(wh: Warehouse, known: dict[str, Entry]) -> list[RuleRow]:
     found = wh.rows(
-        "SELECT coalesce(format, ''), reason, count(*),"
-        " list_sort(list(path || ', line ' || line || coalesce(': ' || detail, '') ORDER BY path, line, detail))[1:5]"
-        " FROM raw_reject GROUP BY ALL ORDER BY 1, 2"
+        # A refused row of a log of sessions is a session.
+        "SELECT coalesce(r.format, ''), reason, count(*), count(*) FILTER (f.kind = 'sessions'), list_sort(list("
+        "r.path || ', line ' || line || coalesce(': ' || detail, '') ORDER BY r.path, line, detail))[1:5]"
+        " FROM raw_reject r LEFT JOIN meta_file f USING (sha256, format) GROUP BY ALL ORDER BY 1, 2"
     )
     return [
-        _row(known, source or "not known", rule, (rows, 0, 0), tuple(Place(text) for text in examples), "rejected")
-        for source, rule, rows, examples in found
+        _row(
+            known, source or "not known", rule, (rows, sessions, 0), tuple(Place(text) for text in examples), "rejected"
+        )
+        for source, rule, rows, sessions, examples in found
     ]
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from warehouse.readers.source import Source
 
 BATCH_ROWS = 1 << 16
+OTHER_LENGTH = "columns_added"
 
 
 def read_prepared(source: Source, spec: FormatSpec) -> Iterator[Batch]:
@@ -103,8 +104,9 @@ def _read_text(source: Source, spec: FormatSpec) -> Iterator[Batch]:
                     names, plain = again, new
                     preparer = replace(preparer, spec=new)  # the meters' last readings stay
             if segment.height:
-                cells, broken = table.split_lines(_to_width(segment, len(names), spec), block.long, names, plain)
-                yield _batch(cells, broken, names, plain, preparer, state)
+                fitting, other = _to_width(segment, len(names), spec)
+                cells, broken = table.split_lines(fitting, block.long, names, plain)
+                yield _batch(cells, broken, names, plain, preparer, state, other)
         if silent:
             yield _nothing(silent)
     if empty or names is None:
@@ -128,20 +130,23 @@ def _segments(lines: pl.DataFrame, spec: FormatSpec) -> Iterator[tuple[pl.DataFr
         yield lines.slice(row + 1, end - row - 1), lines.slice(row, 1)
 
 
-def _to_width(lines: pl.DataFrame, n: int, spec: FormatSpec) -> pl.DataFrame:
-    """Lines of another allowed length made as long as the header: fields behind it cut off, missing ones empty."""
+def _to_width(lines: pl.DataFrame, n: int, spec: FormatSpec) -> tuple[pl.DataFrame, pl.Series | None]:
+    """Lines of another allowed length made as long as the header: fields behind it cut off, missing ones empty.
+
+    With them the numbers of those lines, `None` where there are none.
+    """
     widths = [w for w in spec.lines.widths if w != n]
     if not widths:
-        return lines
+        return lines, None
     delimiter = spec.file.delimiter
     fields = lines["text"].str.count_matches(delimiter, literal=True) + 1
     longer = fields.is_in([w for w in widths if w > n])
     shorter = fields.is_in([w for w in widths if w < n])
     if not (longer.any() or shorter.any()):
-        return lines
+        return lines, None
     cut = pl.col("text").str.split(delimiter).list.head(n).list.join(delimiter)
     fill = (n - fields.cast(pl.Int64)).clip(0)
-    return lines.with_columns(longer.alias("_l"), shorter.alias("_s"), fill.alias("_n")).select(
+    made = lines.with_columns(longer.alias("_l"), shorter.alias("_s"), fill.alias("_n")).select(
         "line",
         pl.when(pl.col("_l"))
         .then(cut)
@@ -150,17 +155,28 @@ def _to_width(lines: pl.DataFrame, n: int, spec: FormatSpec) -> pl.DataFrame:
         .otherwise("text")
         .alias("text"),
     )
+    return made, lines["line"].filter(longer | shorter)
 
 
 def _batch(
-    cells: pl.DataFrame, broken: pl.DataFrame, names: list[str], spec: FormatSpec, preparer: Preparer, state: FileState
+    cells: pl.DataFrame,
+    broken: pl.DataFrame,
+    names: list[str],
+    spec: FormatSpec,
+    preparer: Preparer,
+    state: FileState,
+    other: pl.Series | None = None,
 ) -> Batch:
     refusals = Refusals(cells.height)
     done = preparer.prepare(cells, refusals)
     if done.spec.wide is not None:
         rows = wide_rows(done.cells, names, done.spec, refusals, state)
     else:
-        rows = canonical_rows(done.cells, done.spec, refusals, state, done.marks)
+        marks = list(done.marks)
+        if other is not None:
+            of_length = cells["line"].is_in(other.implode())
+            marks.append(pl.select(pl.when(of_length).then(pl.lit(OTHER_LENGTH))).to_series())
+        rows = canonical_rows(done.cells, done.spec, refusals, state, marks)
     refused = cells.select("line").with_columns(refusals.reason.alias("reason"), refusals.detail.alias("detail"))
     refused = refused.filter(~refusals.good)
     texts = _texts_of(cells, names, spec)
