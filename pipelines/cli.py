@@ -299,7 +299,9 @@ def forget(
         f" and its lines in {len(done.copies)} files that Fadecast wrote;"
         f" nothing is left in {done.files_searched} files and {done.tables_searched} tables."
     )
-    _say("What the cohort learned from it stays until the next `fadecast nightly`.")
+    _say(
+        "What the cohort learned from it stays until the next `fadecast nightly`. Logs and files outside the home are yours."
+    )
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import errno
 import gzip
 from collections.abc import Iterator
@@ -227,4 +228,9 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_half_taken(tmp_path: Path, m
 def test_a_source_says_why_it_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(RefusedFile, match="cannot be read"):
         Source(tmp_path / "none.csv", LineCounter(header=True))
+    with pytest.raises(RefusedFile, match="a folder; give one file"):
+        Source(tmp_path, LineCounter(header=True))
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RefusedFile, match="write it to a file first"):
+        Source(tmp_path / "pipe", LineCounter(header=True))
     assert fast.may_be_fast(SPEC) and not fast.may_be_fast(load_format("norway_home_charging"))

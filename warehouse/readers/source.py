@@ -80,8 +80,11 @@ class Source:
         self._records: int | None = None
         self._reading: Iterator[bytes] | None = None
         with self._reasons():
+            if path.is_dir():
+                raise RefusedFile("It is a folder; give one file.")
             if path.exists() and not path.is_file():
-                raise RefusedFile("It is not a regular file.")
+                said = "It is no regular file: a pipe or device cannot be read twice, to hash it and to take it in"
+                raise RefusedFile(f"{said}; write it to a file first.")
             digest = hashlib.sha256()
             with path.open("rb", buffering=0) as file:
                 before = os.fstat(file.fileno())
