@@ -299,9 +299,7 @@ def forget(
         f" and its lines in {len(done.copies)} files that Fadecast wrote;"
         f" nothing is left in {done.files_searched} files and {done.tables_searched} tables."
     )
-    _say(
-        "What the cohort learned from it stays until the next `fadecast nightly`. Logs and files outside the home are yours."
-    )
+    _say("What the cohort learned from it stays until the next `fadecast nightly`. Files outside the home are yours.")
 
 
 @app.command()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import errno
 import gzip
+import os
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from io import BytesIO
