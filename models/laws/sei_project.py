@@ -22,7 +22,8 @@ LITHIUM_MAX = 0.70
 ANODE_MAX = 0.40
 STATES = ("film", "anode_loss", "trapped", "taken")
 """Of a draw: thickness of the film, active material and lithium lost [1]; "taken" is the lithium that the last period
-took times 1/G in its middle window, NaN where there was none: the next one's middle is predicted from it."""
+took times 1/G in its middle window (over interstitials also times the film's mean thickness), NaN where there was none:
+the next one's middle is predicted from it."""
 KINK_STOICHIOMETRY = 0.7
 """Of the full anode: capacity kinks where a step of a measured anode curve meets the upper voltage limit. [1]"""
 
@@ -261,7 +262,10 @@ def project_draws(
             thick[d] = film[d] / surface[d] * (kinetic[d] / diffusion[d])
             full[d] = full_now[d]
             if sweeps == 1:  # the middle of the period, predicted from the one before
-                middle = film[d] - film_start + trapped[d] + 0.5 * last[d] / slowness
+                taken = last[d] / slowness
+                if product:  # 1/G goes with the thickness, which so grows with the root of time
+                    taken = math.sqrt(film[d] * film[d] + 2.0 * taken) - film[d]
+                middle = film[d] - film_start + trapped[d] + 0.5 * taken
                 _, full[d] = balance_at(grid, grid_slope, middle, wear[d] + 0.5 * worn[d])
         for sweep in range(sweeps):
             for d in range(draws):
@@ -282,6 +286,8 @@ def project_draws(
             wear[d] = min(wear[d] + worn[d], 0.95)
             trapped[d] += caught[d]
             last[d] = (grown[d] + caught[d]) * slowness
+            if product:
+                last[d] *= film[d] - 0.5 * grown[d]
             lithium = film[d] - film_start + trapped[d]
             now[d], full_now[d] = balance_at(grid, grid_slope, lithium, wear[d])
             capacity[d, p] = now[d] / capacity_new_ah
