@@ -237,9 +237,11 @@ def test_messages_against_the_schema_are_refused_with_the_key() -> None:
 def test_nothing_personal_stands_in_refused_text() -> None:
     token = {"idToken": "DEADBEEF77", "type": "ISO14443", "vin": "WBY1Z21040V307900", "name": 'Jané D"oe'}
     bad = [2, "a", "TransactionEvent", {"eventType": "Nope", "idToken": token, "phone": 491701234567}]
+    # A maker's own position: numbers, also cut off, coarse, in a list, in quotes.
+    bad[3]["customData"] = {"vendorId": "v", "lat": 47.53165, "lon": -7.125, "at": [47.53165, 7.12513], "n": "47.53165"}
     cut = json.dumps(bad).encode()[:-40]
     shown = " ".join(taken([bad, cut, cut[30:]], V201)["rejects"]["raw_text"].to_list())
-    for secret in ("DEADBEEF", "WBY1", "Jan", "oe", "49170", "phone"):
+    for secret in ("DEADBEEF", "WBY1", "Jan", "oe", "49170", "phone", "47.5", "7.125"):
         assert secret not in shown
     assert "TransactionEvent" in shown
 

@@ -59,6 +59,9 @@ _TIME_LIKE = re.compile(r"\d{4}-\d{2}-\d{2}[T ][\d:.]+(Z|[+-]\d{2}:?\d{2})?")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)("?)')
 _LONG = re.compile(r"\d{7,}")
 _LETTERS = re.compile(r"[^\W\d_]+")
+# A number as fine as degrees that tell a street, and what stands under a name that is not the specification's.
+_FINE = re.compile(r"(?<![\d.])\d{1,3}\.\d{4,}")
+_UNDER_MASK = re.compile(re.escape(MASK) + r'":(\s*)-?\d[\d.eE+-]*')
 
 
 def problems(payload: Any, action: str, version: str) -> tuple[str | None, bool]:
@@ -208,12 +211,14 @@ def masked(text: str, most: int) -> str:
     def inside(match: re.Match[str]) -> str:
         said = match.group(1)
         stays = said in words or _TIME_LIKE.fullmatch(said)
-        stays = stays or (len(said) <= 12 and _NUMBER_TEXT.fullmatch(said) and not _LONG.search(said))
+        stays = stays or (
+            len(said) <= 12 and _NUMBER_TEXT.fullmatch(said) and not (_LONG.search(said) or _FINE.search(said))
+        )
         return f'"{said if stays else MASK}{match.group(2)}'
 
     def outside(part: str) -> str:
         part = _LETTERS.sub(lambda m: m.group() if m.group() in ("true", "false", "null", "e", "E") else MASK, part)
-        return _LONG.sub(MASK, part)
+        return _FINE.sub(MASK, _LONG.sub(MASK, part))
 
     out: list[str] = []
     at = 0
@@ -222,4 +227,4 @@ def masked(text: str, most: int) -> str:
         out += [outside(text[at : match.start()]), inside(match)]
         at = match.end()
     out.append(outside(text[at:]))
-    return "".join(out)[:most]
+    return _UNDER_MASK.sub(rf'{MASK}":\1{MASK}', "".join(out))[:most]
