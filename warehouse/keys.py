@@ -121,7 +121,7 @@ def mask_vin_ends(text: str) -> str:
 
 
 def utf8_text(text: str) -> str:
-    """Text that can be stored and printed: bytes of a file's name that are no UTF-8 are shown as a question mark.
+    r"""Text that can be stored and printed: bytes of a file's name that are no UTF-8 are shown as a question mark.
 
     Examples
     --------
