@@ -23,8 +23,7 @@ from models.domain import FloatArray, IntArray
 from models.fleet import CohortFit, fleet_prior, prior_fit
 from models.fleet_predict import SHAPE_LOSS_FRAC
 from models.laws.base import Law
-from models.laws.sei_vector import blocks
-from models.laws.vector_math import power_into
+from models.laws.vector_math import blocks, power_into
 from models.parameters import entry, load
 from models.seeds import generator, shared_normal
 

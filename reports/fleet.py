@@ -60,10 +60,9 @@ def notices(data: FleetData) -> tuple[str, ...]:
             "These logs contain no export. Everything about export is a calculation from models, not an observation."
         )
     if data.soc_inferred_sessions:
-        share = t.percent(data.soc_inferred_sessions / max(data.sessions, 1))
         out.append(
-            f"The state of charge is inferred in {share} of the sessions ({t.number(data.soc_inferred_sessions)} of"
-            f" {t.number(data.sessions)}); an inferred level never yields a capacity reading."
+            f"The state of charge is inferred in {t.number(data.soc_inferred_sessions)} of {t.number(data.sessions)}"
+            " sessions; an inferred level never yields a capacity reading."
         )
     return tuple(out)
 

@@ -6,8 +6,7 @@ import numpy as np
 from numba import njit
 
 from models.domain import FloatArray, IntArray
-from models.laws.sei_vector import VECTOR, blocks
-from models.laws.vector_math import power_into
+from models.laws.vector_math import VECTOR, blocks, power_into
 
 _MANY = 8  # draws from which on their powers are taken together
 

@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from models.domain import FloatArray
-from models.laws.sei_vector import VECTOR
+from models.laws.vector_math import VECTOR
 
 TABLE_LOW_C, TABLE_HIGH_C = -40.0, 80.0
 TABLE_STEP_C = 0.5

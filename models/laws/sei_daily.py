@@ -23,20 +23,8 @@ from numba import njit
 from models.domain import FloatArray
 from models.laws.esoh import EDGE
 from models.laws.sei_kernel import FARADAY, GAS, KELVIN, MOST_PARTS, SeiConstants, cut_step, is_parked
-from models.laws.sei_vector import (
-    BLOCK,
-    VECTOR,
-    Grid,
-    add_film,
-    add_slow,
-    add_slow_pair,
-    blocks,
-    exp_all,
-    padded,
-    place,
-    series_exp,
-    take,
-)
+from models.laws.sei_vector import Grid, add_film, add_slow, add_slow_pair, exp_all, place, series_exp, take
+from models.laws.vector_math import BLOCK, VECTOR, blocks, padded
 
 REACH_PER_K = 4e-5  # change of 1/T up to which a rest is one series: 3 K
 POTENTIAL_SLOPE = FARADAY / GAS  # [K/V]

@@ -1,8 +1,7 @@
 """Loops over the windows of the anode that `models.laws.sei_daily` is made of.
 
 They have no branch and no call, and divisions raise nothing (``error_model="numpy"``): they compile to vector
-instructions, four numbers at a time and four times unrolled. What such a loop leaves over runs one number at a time,
-so that everything is as long as a multiple of `BLOCK`.
+instructions. Everything is as long as a multiple of `models.laws.vector_math.BLOCK`.
 """
 
 from __future__ import annotations
@@ -14,9 +13,7 @@ import numpy.typing as npt
 from numba import njit
 
 from models.domain import FloatArray, IntArray
-
-BLOCK = 16
-VECTOR = {"cache": True, "nogil": True, "error_model": "numpy"}
+from models.laws.vector_math import VECTOR
 
 
 class Grid(NamedTuple):
@@ -105,20 +102,6 @@ def take(flat: FloatArray, column: int, at: npt.NDArray[np.int32], way: FloatArr
     for w in range(at.size):
         j = np.uint64(np.uint32(at[w]) + np.uint64(column))
         out[w] = flat[j] + flat[j + np.uint64(1)] * way[w]
-
-
-@njit(**VECTOR)
-def blocks(n: int) -> int:
-    return (n + BLOCK - 1) // BLOCK * BLOCK
-
-
-@njit(**VECTOR)
-def padded(values: FloatArray) -> FloatArray:
-    """Values with the last one repeated up to a whole number of blocks."""
-    out = np.empty(blocks(values.size))
-    for i in range(out.size):
-        out[i] = values[min(i, values.size - 1)]
-    return out
 
 
 @njit(forceinline=True, **VECTOR)

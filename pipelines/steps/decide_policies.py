@@ -28,12 +28,10 @@ class _Cache:
         """Duty at full capacity, law -> (levels, 12, k), law -> share outside its range, a year for the resistance."""
         h, year = hashlib.sha256(), self._inputs.year
         for d in done:  # the start and all flows: the rest follows from them
-            flows = [d.energy_kwh[:1], d.charge_kwh, d.export_kwh]
-            flows += [
-                x for x in (d.drive_kwh, d.away_charge_kwh) if x is not year.drive_kwh and x is not year.away_charge_kwh
-            ]
-            h.update(bytes([d.drive_kwh is year.drive_kwh, d.away_charge_kwh is year.away_charge_kwh]))
-            for a in flows:
+            driven = ((d.drive_kwh, year.drive_kwh), (d.away_charge_kwh, year.away_charge_kwh))
+            h.update(bytes(own is given for own, given in driven))
+            cut = [own for own, given in driven if own is not given]
+            for a in (d.energy_kwh[:1], d.charge_kwh, d.export_kwh, *cut):
                 h.update(np.ascontiguousarray(a).tobytes())
         key = h.digest()
         if key not in self._known:
