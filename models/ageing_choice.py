@@ -9,7 +9,7 @@ import numpy as np
 
 from models.ageing import Rows
 from models.ageing_entries import Fitted, slug
-from models.ageing_models import CyclingModel, Forecast, ProfileModel, StorageModel, transferred
+from models.ageing_models import CyclingModel, Forecast, ProfileModel, StorageModel, feature, transferred
 from models.domain import FloatArray, IntArray
 
 SAME_CHEMISTRY_LOG_SD = 0.4
@@ -42,6 +42,19 @@ class Choice:
         """Predict rows, each by its own conditions."""
         done = self.fitted.model.forecast(rows)
         return done if self.log_sd == 0 else transferred(rows, done, self.log_sd)
+
+    def unknown(self, rows: Rows) -> str:
+        """A sentence on fields that the law needs and rows after the first check-ups don't state, '' without any."""
+        later = rows.take(~rows.first)
+        gone = {n: np.isnan(feature(later, n)) for n in self.fitted.model.fields()}
+        many: dict[int, list[str]] = {}
+        for name, mask in gone.items():
+            if mask.any():
+                many.setdefault(int(mask.sum()), []).append(name)
+        if not many:
+            return ""
+        named = "; ".join(f"{', '.join(names)} unknown in {n} of {later.n} rows" for n, names in many.items())
+        return f"{named}: usual values stand in, interval wider ({self.fitted.entry_id})."
 
     def half_frac(self, done: Forecast) -> FloatArray:
         """Half of the 80 % interval of the loss, shape (n,). [1]"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -50,7 +51,26 @@ class Fitted:
 
 def entry_id_of(model: AgeingModel) -> str:
     """Name of a model's entry: its cell and what the law is for."""
-    return f"{slug(model.cell or model.chemistry or 'unnamed')}_{kind_of(model)}"
+    return f"{short_name(cell_name(model.cell, model.chemistry))}_{kind_of(model)}"
+
+
+def cell_name(cell: str, chemistry: str) -> str:
+    """What a cell is called: its name, else its chemistry, else ``unnamed``."""
+    return cell or chemistry or "unnamed"
+
+
+def short_name(name: str) -> str:
+    """A name for a key; what is not ASCII leaves a mark, so that two such names stay apart.
+
+    Examples
+    --------
+    >>> [short_name(n) for n in ("LG M50 (2021)", "电池一", "电池二")]
+    ['lg_m50_2021', 'cell_e04d94', 'cell_d2ef77']
+    """
+    plain = slug(name)
+    if name.isascii() and plain:
+        return plain
+    return f"{plain or 'cell'}_{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:6]}"
 
 
 def slug(text: str) -> str:
@@ -150,7 +170,8 @@ def fitted_of(entries: Mapping[str, Entry]) -> tuple[Fitted, ...]:
             if isinstance(e, ParameterError):
                 raise
             raise ParameterError(
-                f"{entry.file}: [{entry_id}] does not describe a law ({e}); run `fadecast evidence fit` again."
+                f"{entry.file}: [{entry_id}] does not describe a law ({e}); delete that table, then run "
+                "`fadecast evidence fit` again."
             ) from None
     return tuple(
         Fitted(
@@ -165,11 +186,19 @@ def fitted_of(entries: Mapping[str, Entry]) -> tuple[Fitted, ...]:
     )
 
 
+def _known(table: np.ndarray, name: str) -> None:
+    if table.size == 0 or not np.isfinite(table).all():
+        raise ValueError(f"{name} must hold numbers, at least one line of them")
+
+
 def _model(entry: Entry, known: Mapping[str, AgeingModel]) -> AgeingModel:
     form, cell, chemistry = entry.text("form"), entry.text("cell"), entry.text("chemistry")
     width = Width(entry.number("floor_frac"), entry.number("width_factor"))
+    if width.floor_frac < 0 or width.factor < 0:
+        raise ValueError("floor_frac and width_factor must not be negative")
     if form == "storage":
         table = _floats(entry, "conditions").reshape(-1, 3)
+        _known(table, "conditions")
         return StorageModel(
             cell=cell,
             chemistry=chemistry,
@@ -206,6 +235,7 @@ def _model(entry: Entry, known: Mapping[str, AgeingModel]) -> AgeingModel:
     names = tuple(str(n) for n in entry["features"].value)
     scaling = Scaling(names, _floats(entry, "offsets"), _floats(entry, "centre"), _floats(entry, "scale"))
     points = _floats(entry, "conditions").reshape(-1, len(names))
+    _known(points, "conditions")
     first, second = (
         tuple(
             ConditionKernel(float(k[0]), float(k[1]), float(k[2]), tuple(k[3]), tuple(int(c) for c in k[4]), bool(k[5]))

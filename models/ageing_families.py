@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from models.ageing import Rows, joined
-from models.ageing_entries import Fitted, slug
+from models.ageing_entries import Fitted, cell_name, short_name
 from models.ageing_fit import (
     MIN_PROFILES,
     LeftOut,
@@ -20,6 +20,7 @@ from models.ageing_fit import (
     fit_storage,
     left_out,
     profile_conditions,
+    scaling_of,
     storage_conditions,
     usable,
 )
@@ -57,7 +58,7 @@ class Family:
     @property
     def entry_id(self) -> str:
         """Id of the law's entry: its cell and what it is for."""
-        return f"{slug(str(self.rows.cell[0]) or str(self.rows.chemistry[0]) or 'unnamed')}_{self.kind}"
+        return f"{short_name(cell_name(str(self.rows.cell[0]), str(self.rows.chemistry[0])))}_{self.kind}"
 
 
 def profiled(rows: Rows) -> BoolArray:
@@ -68,19 +69,47 @@ def profiled(rows: Rows) -> BoolArray:
 
 def families(groups: Sequence[FitGroup]) -> list[Family]:
     """Storage tests, constant cycling and profiles of every cell; storage first, since cycling stands on it."""
-    rows = joined([g.rows for g in groups])
+    return sorted_out(groups)[0]
+
+
+def sorted_out(groups: Sequence[FitGroup], known: Sequence[Fitted] = ()) -> tuple[list[Family], list[str]]:
+    """Families that a law can be fitted to, and a sentence for each set of tests that none can be fitted to.
+
+    Tests of one name in several files are several tests; unnamed cells of different chemistries are different cells.
+
+    Parameters
+    ----------
+    groups
+        One a file.
+    known
+        Laws there are, whose short names are taken by their cells.
+    """
+    if not groups:
+        return [], []
+    rows = replace(joined([g.rows for g in groups]), test_id=_own_ids(groups))
     protocol = np.concatenate([g.protocol for g in groups])
     origin = np.concatenate([np.full(g.rows.n, i) for i, g in enumerate(groups)])
-    _, place, count = np.unique(rows.test_id, return_inverse=True, return_counts=True)
+    _, place, count = np.unique(rows.test_id.astype(str), return_inverse=True, return_counts=True)
+    stored = rows.kind == "calendar"
     good = ~rows.first & np.isfinite(rows.capacity_frac) & (count[place] > _MIN_CHECKUPS)
+    good &= np.where(stored, rows.day, rows.cycles) > 0.0
+    # A storage law is one of temperature and SOC: rows that don't state them would teach it wrong ones.
+    good &= ~stored | (np.isfinite(rows.temp_c) & np.isfinite(rows.soc_frac))
     dynamic = profiled(rows) & (rows.kind == "cycle")
-    out = []
-    for cell in np.unique(rows.cell.astype(str)):
-        at = good & (rows.cell == cell)
+    taken = {f.entry_id: cell_name(f.model.cell, f.model.chemistry) for f in known}
+    out: list[Family] = []
+    left: list[str] = []
+    names = np.array([cell_name(str(c), str(x)) for c, x in zip(rows.cell, rows.chemistry, strict=True)], dtype=object)
+    for cell in np.unique(names.astype(str)):
+        mine = names == cell
+        changing = dynamic & mine & good
+        if changing.any() and set(scaling_of(rows.take(changing)).names) <= set(STANDARD_FEATURES):
+            dynamic = dynamic & ~mine  # columns that never change tell nothing of a profile
         for kind, profile in (("calendar", False), ("cycle", False), ("cycle", True)):
-            keep = at & (rows.kind == kind) & (dynamic == profile)
-            if not keep.any():
+            every = mine & (rows.kind == kind) & (dynamic == profile)
+            if not every.any():
                 continue
+            keep = every & good
             own = usable(rows.take(keep))
             condition = (
                 storage_conditions(own)
@@ -89,10 +118,39 @@ def families(groups: Sequence[FitGroup]) -> list[Family]:
                 if profile
                 else cycling_conditions(own)
             )
-            if np.unique(condition).size >= (MIN_PROFILES if profile else MIN_CONDITIONS):
-                source = "; ".join(groups[i].source for i in np.unique(origin[keep]))
-                out.append(Family(own, condition, source, profile))
-    return out
+            source = "; ".join(groups[i].source for i in np.unique(origin[keep]))
+            least, found = MIN_PROFILES if profile else MIN_CONDITIONS, int(np.unique(condition).size)
+            called = f"{cell}, {'profiles' if profile else 'storage' if kind == 'calendar' else 'cycling'}"
+            if found < least:
+                needs = "of known temperature and SOC, " if kind == "calendar" else ""
+                left.append(
+                    f"{called}: no law is fitted; {least} conditions are needed, {needs}each of {_MIN_CHECKUPS + 1} "
+                    f"check-ups or more, and there are {found}."
+                )
+                continue
+            family = Family(own, condition, source, profile)
+            if taken.setdefault(family.entry_id, cell) != cell:
+                other = taken[family.entry_id]
+                left.append(f"{called}: its short name {family.entry_id} is that of the cell '{other}'; rename one.")
+                continue
+            out.append(family)
+    return out, left
+
+
+def _own_ids(groups: Sequence[FitGroup]) -> np.ndarray:
+    """Names of tests, the number of the file beside those that stand in several files, shape (n,)."""
+    files: dict[str, set[int]] = {}
+    for i, g in enumerate(groups):
+        for name in set(g.rows.test_id):
+            files.setdefault(str(name), set()).add(i)
+    return np.array(
+        [
+            f"{name} (file {i + 1})" if len(files[str(name)]) > 1 else str(name)
+            for i, g in enumerate(groups)
+            for name in g.rows.test_id
+        ],
+        dtype=object,
+    )
 
 
 def leave_conditions_out(family: Family, storage: StorageModel | None, relearn: bool = False) -> LeftOut:
@@ -143,7 +201,7 @@ def fit_groups(groups: Sequence[FitGroup], known: Sequence[Fitted] = ()) -> list
         Models there are; a cycling law stands on a storage law of its cell, newly fitted or known.
     """
     out: list[tuple[Fitted, Family, LeftOut]] = []
-    for family in families(groups) if groups else []:
+    for family in sorted_out(groups, known)[0]:
         newest: list[AgeingModel] = [f.model for f, _, _ in out]
         storage = storage_for(family.rows, [*newest, *(f.model for f in known)])
         found = leave_conditions_out(family, storage)

@@ -11,6 +11,9 @@ from models.domain import BoolArray, FloatArray
 Z80 = 1.2815515655446004
 LEVEL = 0.8
 _FLOORS = (0.001, 0.002, 0.003, 0.004, 0.006, 0.008, 0.012)
+# Where a law foretells little: floors up to any error there can be, so that an interval still holds its share.
+_WIDE_FLOORS = (*_FLOORS, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
+_LEAST_INSIDE = 0.72
 _FACTORS = tuple(float(x) for x in np.geomspace(0.2, 6.0, 35))
 
 
@@ -60,8 +63,16 @@ def calibrate(error_frac: FloatArray, sd_frac: FloatArray, test_id: np.ndarray) 
     error_frac, sd_frac
         Of predictions for left-out tests, and the model's standard deviation, shape (n,). [1]
     """
-    best, found = np.inf, Width(0.006, 1.0)
-    for floor in _FLOORS:
+    found, held = _best(_FLOORS, error_frac, sd_frac, test_id)
+    return found if held >= _LEAST_INSIDE else _best(_WIDE_FLOORS, error_frac, sd_frac, test_id)[0]
+
+
+def _best(
+    floors: tuple[float, ...], error_frac: FloatArray, sd_frac: FloatArray, test_id: np.ndarray
+) -> tuple[Width, float]:
+    """The width of the least score, and the share that it holds. [1]"""
+    best, found, held = np.inf, Width(0.006, 1.0), 0.0
+    for floor in floors:
         for factor in _FACTORS:
             width = Width(floor, factor)
             half = width.half_frac(sd_frac)
@@ -69,8 +80,8 @@ def calibrate(error_frac: FloatArray, sd_frac: FloatArray, test_id: np.ndarray) 
             score = float(by_test(interval_score(error_frac, -half, half), test_id).mean())
             score *= 1.0 + 4.0 * max(abs(inside - LEVEL) - 0.03, 0.0)
             if score < best:
-                best, found = score, width
-    return found
+                best, found, held = score, width, inside
+    return found, held
 
 
 def constant_half_frac(error_frac: FloatArray, test_id: np.ndarray) -> float:

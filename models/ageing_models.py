@@ -13,6 +13,7 @@ from models.ageing import (
     Cycling,
     Rows,
     Storage,
+    days_of,
     filled,
     heat,
     lasting_of,
@@ -31,6 +32,9 @@ from models.learned.ageing import ConditionKernel, predict_at
 STORAGE_KERNEL = ConditionKernel(variance=1.0, linear=0.0, noise=0.0625, lengths=(0.25, 0.25))
 STORAGE_SPREAD = 0.2
 UNKNOWN_SPREAD = 0.25
+UNKNOWN_TEMP_C = 15.0
+UNKNOWN_SOCS = (0.1, 0.9)
+UNKNOWN_DAY_SPREAD = 0.433
 REVERSIBLE_SPREAD = 0.15
 LASTING_SPREAD = 0.08
 UNKNOWN_RATE_SPREAD = 0.15
@@ -92,6 +96,10 @@ class AgeingModel(Protocol):
         """Width of its interval."""
         ...
 
+    def fields(self) -> tuple[str, ...]:
+        """Columns that it reads beside time and throughput."""
+        ...
+
     def forecast(self, rows: Rows) -> Forecast:
         """Predict rows, each by its own conditions."""
         ...
@@ -118,6 +126,10 @@ class StorageModel:
     soc_span: Span
     day_span: Span
 
+    def fields(self) -> tuple[str, ...]:
+        """Temperature and SOC."""
+        return STANDARD_FEATURES[:2]
+
     def multiplier(self, temp_c: FloatArray, soc_frac: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Log multiplier of the law and its standard deviation, shape (n,). [1]"""
         points = np.column_stack([heat(self.temp_c), self.soc_frac])
@@ -130,8 +142,24 @@ class StorageModel:
         temp, soc = filled(rows.temp_c, REFERENCE_TEMP_C), filled(rows.soc_frac, UNKNOWN_SOC_FRAC)
         log, sd = self.multiplier(temp, soc)
         loss = storage_of(rows, self.law) * np.exp(log)
-        guessed = np.isnan(rows.temp_c).astype(float) * 4.0 + np.isnan(rows.soc_frac) + 3.0 * np.isnan(rows.day)
-        return loss, loss * sd, loss * np.sqrt(guessed) * UNKNOWN_SPREAD
+        return loss, loss * sd, self._guessed_frac(rows, temp, soc) * np.exp(log)
+
+    def _guessed_frac(self, rows: Rows, temp_c: FloatArray, soc_frac: FloatArray) -> FloatArray:
+        """Doubt of the law's loss where temperature, SOC or time are guessed, shape (n,). [1]
+
+        What 15 K more would cost; half of what lies between 10 and 90 % charge; a factor for the time. With one of
+        them hidden from the development half the 80 % interval holds 76 to 92 % of its check-ups.
+        """
+        day = days_of(rows)
+        loss = self.law.loss_frac(temp_c, soc_frac, day)
+        warm = self.law.loss_frac(temp_c + UNKNOWN_TEMP_C, soc_frac, day) - loss
+        low, high = (self.law.loss_frac(temp_c, np.full(rows.n, s), day) for s in UNKNOWN_SOCS)
+        parts = (
+            np.isnan(rows.temp_c) * warm,
+            np.isnan(rows.soc_frac) * 0.5 * (high - low),
+            np.isnan(rows.day) * UNKNOWN_DAY_SPREAD * loss,
+        )
+        return np.sqrt(np.sum(np.square(parts), axis=0))
 
     def in_range(self, rows: Rows) -> BoolArray:
         """Whether temperature, SOC and time are known and inside what was stored."""
@@ -175,6 +203,10 @@ class CyclingModel:
     rate_span_per_h: Span
     soc_span: Span
     cycles_span: Span
+
+    def fields(self) -> tuple[str, ...]:
+        """Temperature, SOC, depth, rates and the day, which storage needs."""
+        return (*STANDARD_FEATURES, *(("day",) if self.storage else ()))
 
     def forecast(self, rows: Rows) -> Forecast:
         """Predict rows of cycling tests and of load spectra."""
@@ -270,8 +302,8 @@ PROFILE_FEATURES = ("temperature_c", "soc_mean_frac", "dod_frac")
 
 def feature(rows: Rows, name: str) -> FloatArray:
     """A feature by name, unknown (NaN) where the rows lack it, shape (n,)."""
-    if name in _STANDARD:
-        return getattr(rows, _STANDARD[name])
+    if name in _STANDARD or name == "day":
+        return getattr(rows, _STANDARD.get(name, name))
     return rows.features.get(name, np.full(rows.n, np.nan))
 
 
@@ -301,6 +333,10 @@ class ProfileModel:
     low: FloatArray
     high: FloatArray
     cycles_span: Span
+
+    def fields(self) -> tuple[str, ...]:
+        """The features it learned."""
+        return self.scaling.names
 
     def coefficients_at(self, at: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Coefficients and standard deviations at coordinates, both of shape (n, 2)."""

@@ -119,8 +119,11 @@ def evidence_cards(home: Path | None = None) -> tuple[LawCard, ...]:
     """
     series, lines = held_out_series(load(HELD_OUT_KIND, home)), record_lines(load(RECORD_KIND, home))
     out: list[LawCard] = []
+    packaged, special = load("evidence"), load(CARDS, home)
     for law_id, e in sorted(load("evidence", home).items()):
         words = entry(CARDS, e.text("form"), home)
+        # What only the packaged law's tests leave open is no word on a law that somebody fitted to others.
+        own = special[law_id].text("limits") if e is packaged.get(law_id) and law_id in special else ""
         mine = [s for s in series if s.law == law_id]
         spans = tuple(
             (n.removesuffix("_c").removesuffix("_per_h").removesuffix("_span"), p.value)
@@ -136,7 +139,7 @@ def evidence_cards(home: Path | None = None) -> tuple[LawCard, ...]:
                 (words.text("equation"),),
                 f"{words['equation'].source}; {e['form'].source}",
                 tuple((name, float(low), float(high)) for name, (low, high) in spans),
-                words.text("limits"),
+                f"{words.text('limits')} {own}".strip(),
                 ((law_id, _numbers(e)),),
                 _held_out(mine, e["form"].source) if mine else None,
                 tuple(line for line in lines if line.law == law_id),

@@ -205,6 +205,11 @@ class LawEvidence:
         """Root mean square error over all points. [pp]"""
         return float(np.sqrt(np.mean(self.error_pp**2)))
 
+    @property
+    def mean_rmse_pp(self) -> float:
+        """Root mean square error of a test, averaged over tests. [pp]"""
+        return float(np.mean([self.of_test(i)[0] for i in range(len(self.tests))]))
+
     def of_test(self, index: int) -> tuple[float, float, float]:
         """Root mean square error [pp], mean error [pp] and share inside the interval [1] of one test."""
         at = self.test == index

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -61,10 +62,12 @@ class Entry:
         return default if p is None else p.value
 
     def number(self, name: str) -> float:
-        """Value as a float."""
+        """Value as a finite float."""
         value = self[name].value
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ParameterError(f"{self.file}: [{self.entry_id}.{name}] must be a number, got {value!r}.")
+        if not math.isfinite(value):
+            raise ParameterError(f"{self.file}: [{self.entry_id}.{name}] must be a finite number, got {value!r}.")
         return float(value)
 
     def text(self, name: str) -> str:
@@ -136,13 +139,17 @@ def load(kind: str, home: Path | None = None) -> dict[str, Entry]:
     Raises
     ------
     ParameterError
-        A file is not TOML, lacks a key or states an unknown standing.
+        A file is not UTF-8 or TOML, lacks a key or states an unknown standing.
     """
     out = dict(_packaged(kind))
     if home is not None:
         own = home / "parameters" / f"{kind}.toml"
         if own.is_file():
-            out |= _cached(own.read_text(encoding="utf-8"), str(own))
+            try:
+                text = own.read_text(encoding="utf-8")
+            except UnicodeDecodeError:
+                raise ParameterError(f"{own}: is no text in UTF-8; mend or delete that file.") from None
+            out |= _cached(text, str(own))
     if not out:
         raise ParameterError(
             f"models/parameters/{kind}.toml: no entries found; expected at least one table [name.parameter]."

@@ -267,12 +267,15 @@ def evidence_score(
     """
     from pipelines.steps import evidence
 
+    if predictions is not None and any(f.exists() and predictions.exists() and f.samefile(predictions) for f in files):
+        raise UserError(f"{predictions}: is one of the files to score; give the predictions a name of their own.")
     done = evidence.score(_settings(), files)
     if predictions is not None:
         try:
             done.predictions.write_csv(predictions)
         except OSError as e:
-            raise UserError(f"{predictions}: the predictions cannot be written ({e.strerror or e}).") from None
+            why = e.strerror or str(e).split(" (os error")[0]
+            raise UserError(f"{predictions}: the predictions cannot be written ({why}); give another file.") from None
     if as_json:
         _print_json({"tests": done.tests, "datasets": done.datasets})
     else:

@@ -102,7 +102,8 @@ def _lead(card: LawCard) -> str:
         )
     said = (
         f"Wrong by {t.number(e.rmse_pp, 1)} points of capacity on {t.plural(len(e.tests), 'ageing test')}"
-        f"{' of ' + e.cells if e.cells else ''};"
+        f"{' of ' + e.cells if e.cells else ''} (all check-ups together; {t.number(e.mean_rmse_pp, 1)} on average over"
+        " tests);"
         f" its 80 % interval held {t.percent(e.inside_80_frac)} of the check-ups, averaged over tests."
     )
     return said + (" It was fitted to these tests, those it leaves out apart." if e.in_sample else "")

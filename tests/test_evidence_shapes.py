@@ -158,7 +158,8 @@ def test_mixed_cells_in_one_file_each_get_their_law(settings: Settings, tmp_path
         "drive": "profile",
         "other drive": "profile",
     }
-    assert done.datasets[0]["notes"] == []
+    (note,) = done.datasets[0]["notes"]
+    assert "dod_frac, charge_c_rate, discharge_c_rate unknown in 4 of 8 rows" in note
 
 
 def test_intervals_grow_with_time_and_with_distance(settings: Settings, tmp_path: Path) -> None:

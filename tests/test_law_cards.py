@@ -56,6 +56,21 @@ def test_laws_of_ageing_tests_have_cards_with_every_test_left_out():
         assert card.evidence.inside_80_frac == pytest.approx(said.inside_80_frac, abs=0.02)
 
 
+def test_what_the_packaged_tests_leave_open_is_said_of_packaged_laws_alone(tmp_path):
+    entry_id = "sony_murata_us26650ftc1_3_ah_cycling"
+    packaged = {card.law_id: card.limits for card in evidence_cards()}
+    assert "Above 1C there is one test" in packaged[entry_id]
+    from models.ageing_entries import fitted_of, toml_of
+
+    (shipped,) = [f for f in fitted_of(load("evidence")) if f.entry_id == "sony_murata_us26650ftc1_3_ah_storage"]
+    (tmp_path / "parameters").mkdir()
+    text = toml_of(shipped).replace(shipped.entry_id, "mine_storage")
+    (tmp_path / "parameters" / "evidence.toml").write_text(text, encoding="utf-8")
+    own = {card.law_id: card for card in evidence_cards(tmp_path)}
+    assert own["mine_storage"].limits and "One kind of cell" not in own["mine_storage"].limits
+    assert "One kind of cell" in own[shipped.entry_id].limits and own[entry_id].limits == packaged[entry_id]
+
+
 @given(
     depth=st.floats(0.05, 1.0),
     place=st.floats(0.0, 1.0),

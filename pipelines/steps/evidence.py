@@ -12,7 +12,8 @@ import polars as pl
 
 from models.ageing_choice import choose
 from models.ageing_entries import Fitted, fitted_of
-from models.ageing_families import FitGroup, fit_groups
+from models.ageing_families import FitGroup, fit_groups, sorted_out
+from models.ageing_models import ProfileModel
 from models.domain import BoolArray, FloatArray
 from models.parameters import load
 from pipelines.errors import UserError
@@ -22,6 +23,7 @@ from pipelines.steps.evidence_store import KIND, provenance, store
 
 _WORTH_SAYING_FRAC = 0.005
 MOST_FRAC = 1.05
+_POOR_PP, _LEAST_INSIDE_FRAC = 5.0, 0.62
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,32 +81,39 @@ def fit(settings: Settings, files: Sequence[Path]) -> tuple[str, bool]:
     UserError
         No file can be read, or none holds tests that a law can be fitted to.
     """
-    read, refused = _read_all(files)
     known = fitted_of(load(KIND, settings.home))
-    found = fit_groups([_group(f) for f in read], known)
+    read, refused = _read_all(files, known)
     problems = [p for f in read for p in f.problems] + [said for _, said in refused]
+    groups = [_group(f) for f in read]
+    unfitted = sorted_out(groups, known)[1]
+    found = fit_groups(groups, known)
     if not found:
         names = ", ".join(f.path.name for f in read)
         raise UserError(
-            f"{names}: no law could be fitted; give at least three conditions of storage or cycling (six profiles), "
-            "three check-ups each." + "".join(f" {p}" for p in problems[:3]),
+            f"{names}: no law could be fitted. " + " ".join([*unfitted, *problems][:3] or ["There are no tests."]),
             1,
         )
     path = store(settings.home, found)
     packaged = {f.entry_id: f.tests for f in fitted_of(load(KIND))}
-    says = [
-        f"{f.entry_id}: {f.tests} tests, {f.rmse_pp:.2f} pp on conditions left out, "
-        f"{100 * f.inside_frac:.0f} % inside the 80 % interval."
-        for f, _, _ in found
-    ]
+    says = [_told(f) for f, _, _ in found]
     says += [
-        f"{f.entry_id}: replaces the packaged law of {packaged[f.entry_id]} tests in this home; delete its table in "
-        f"{path.name} there to go back."
+        f"{f.entry_id}: replaces the packaged law of {packaged[f.entry_id]} tests in this home; delete its tables in "
+        f"{path.stem}*.toml there to go back."
         for f, _, _ in found
         if f.entry_id in packaged
     ]
-    says += [*problems, f"Stored in {path}; `fadecast evidence score` uses it from now on."]
+    says += [*unfitted, *problems, f"Stored in {path}; `fadecast evidence score` uses it from now on."]
     return "\n".join(says), not refused
+
+
+def _told(f: Fitted) -> str:
+    said = (
+        f"{f.entry_id}: {f.tests} tests, {f.rmse_pp:.2f} pp on conditions left out, "
+        f"{100 * f.inside_frac:.0f} % inside the 80 % interval."
+    )
+    if f.rmse_pp > _POOR_PP or f.inside_frac < _LEAST_INSIDE_FRAC:
+        said += " It does not foretell conditions that it has not seen: look at its tests before you use it."
+    return said
 
 
 def _group(read: TestFile) -> FitGroup:
@@ -112,12 +121,13 @@ def _group(read: TestFile) -> FitGroup:
     return FitGroup(read.rows, read.protocol, source)
 
 
-def _read_all(files: Sequence[Path]) -> tuple[list[TestFile], list[tuple[Path, str]]]:
+def _read_all(files: Sequence[Path], known: Sequence[Fitted]) -> tuple[list[TestFile], list[tuple[Path, str]]]:
     read, refused = [], []
+    names = {n for f in known if isinstance(f.model, ProfileModel) for n in f.model.scaling.names}
     last: UserError | None = None
     for path in files:
         try:
-            read.append(read_file(path))
+            read.append(read_file(path, names))
         except UserError as e:
             last = e
             refused.append((path, str(e)))
@@ -134,8 +144,8 @@ def score(settings: Settings, files: Sequence[Path]) -> Scored:
     UserError
         No file can be read.
     """
-    read, refused = _read_all(files)
     known = fitted_of(load(KIND, settings.home))
+    read, refused = _read_all(files, known)
     tests: list[dict[str, Any]] = []
     datasets: list[dict[str, Any]] = [
         {"path": path.name, "tests": 0, "rows": 0, "rmse_pp": None, "inside_80_frac": None}
@@ -176,12 +186,14 @@ def _predict(file: TestFile, known: Sequence[Fitted]) -> tuple[_Done, list[str]]
         done = choice.forecast(file.rows.take(at))
         law[at], in_range[at] = choice.law, done.in_range
         loss[at], back[at], half[at] = done.loss_frac, done.reversible_frac, choice.half_frac(done)
-        notes += [" ".join(f"{file.path.name}: {choice.note}".split())] if choice.note else []
+        notes += [f"{file.path.name}: {note}" for note in (choice.note, choice.unknown(file.rows.take(at))) if note]
     first = file.first_frac
     # No cell loses more than all; none gains more than a few per cent (lithium returning from the anode's overhang).
     left = np.maximum(1.0 - loss, 0.0)
     middle, low, high = first * left, first * np.maximum(left - half, 0.0), first * np.minimum(left + half, MOST_FRAC)
-    return _Done(law, middle, low, high, first * back, in_range), list(dict.fromkeys(notes))
+    return _Done(law, middle, low, high, first * back, in_range), list(
+        dict.fromkeys(" ".join(n.split()) for n in notes)
+    )
 
 
 def _reversible(file: TestFile, done: _Done) -> list[dict[str, Any]]:

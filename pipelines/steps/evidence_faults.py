@@ -23,6 +23,8 @@ _LIMITS = {
 _SHOWN = 5
 _SWING_SLACK = 0.05
 _TEXT_SHOWN = 40
+_PERCENT_FROM = 20.0
+_FIRST_SLACK = 0.005
 
 
 class Faults:
@@ -41,10 +43,19 @@ class Faults:
         self.height = height
         self.unreadable: dict[str, BoolArray] = {}
         self._found: list[str] = []
+        self._rows: list[int] = []
 
     def sentences(self) -> list[str]:
         """All that was found."""
         return self._found
+
+    def heaviest(self) -> str:
+        """The fault of the most rows, and how many others there are; '' without any."""
+        if not self._found:
+            return ""
+        others = len(self._found) - 1
+        more = f" ({others} more such sentence{'s' if others > 1 else ''} left out)" if others else ""
+        return self._found[int(np.argmax(self._rows))].rstrip(".") + more + "."
 
     def say(self, rows: Sequence[int] | IntArray, column: str, what: str) -> None:
         """Note a fault of rows (0-based) in a column."""
@@ -52,6 +63,7 @@ class Faults:
             shown = ", ".join(str(int(r)) for r in rows[:_SHOWN])
             more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
             word = "row" if len(rows) == 1 else "rows"
+            self._rows.append(len(rows))
             # A text of the file may hold line breaks; a sentence doesn't.
             self._found.append(" ".join(f"{self.name}: {word} {shown}{more}, column {column}: {what}.".split()))
 
@@ -68,6 +80,10 @@ class Faults:
         """A column as floats; empty (also NA, nan, null) is NaN, what is no number is noted."""
         self.unreadable[column] = np.zeros(self.height, dtype=bool)
         if column not in frame.columns:
+            return np.full(self.height, np.nan)
+        if frame[column].dtype.is_nested():
+            self.unreadable[column] = good.copy()
+            self.say(np.flatnonzero(good), column, f"holds lists, not numbers; {outcome}")
             return np.full(self.height, np.nan)
         text = frame[column].cast(pl.String, strict=False).fill_null("").str.strip_chars()
         values = text.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy().astype(np.float64, copy=True)
@@ -121,6 +137,21 @@ class Faults:
         self.say(np.flatnonzero(good & no_cycles), "efc", "is empty, a cycling test needs it; the row is left out")
         return ~(no_day | no_cycles)
 
+    def impossible(self, text: dict[str, np.ndarray], numbers: dict[str, FloatArray], usable: BoolArray) -> None:
+        """Note cycles of no depth or no current, and take these fields as unknown (in place)."""
+        for column, what in (("dod_frac", "depth"), ("charge_c_rate", "current"), ("discharge_c_rate", "current")):
+            none = (text["kind"] == "cycle") & (numbers["efc"] > 0.0) & (numbers[column] == 0.0)
+            self.say(np.flatnonzero(usable & none), column, f"0, cycles of no {what} are none; taken as unknown")
+            numbers[column] = np.where(none, np.nan, numbers[column])
+
+    def starts(self, name: np.ndarray, first: BoolArray, capacity_frac: FloatArray) -> None:
+        """Note first check-ups whose capacity is not 1: perhaps days or cycles run backwards."""
+        odd = np.flatnonzero(first & (np.abs(capacity_frac - 1.0) > _FIRST_SLACK))
+        if odd.size:
+            told = f"{capacity_frac[odd[0]]:g} at the first check-up of test {str(name[odd[0]])[:_TEXT_SHOWN]}, where"
+            what = "the format has 1 (do day or efc run backwards?); predictions start there as it stands"
+            self.say(odd, "capacity_frac", f"{told} {what}")
+
     def doubtful(self, text: dict[str, np.ndarray], numbers: dict[str, FloatArray], usable: BoolArray) -> None:
         """Note what contradicts itself; such rows are predicted as they stand."""
         with np.errstate(invalid="ignore"):
@@ -148,12 +179,16 @@ class Faults:
                 twice += [i] if key in seen else []
                 seen.add(key)
         self.say(sorted(back), "efc", "full cycles fall while days grow; predicted as it stands")
+        mixed = [found[0] for found in members.values() if len({str(text["kind"][i]) for i in found}) > 1]
+        self.say(mixed, "kind", "calendar and cycle in one test; each row is predicted as it stands")
         self.say(sorted(twice), "day", "the same check-up of the same test stands twice; predicted as it stands")
 
 
 def _hint(column: str, value: float, low: float, high: float) -> str:
     if column == "temperature_c" and 200 < value < 400:
         return "looks like kelvin, give degrees Celsius"
+    if column == "capacity_frac" and high < value < _PERCENT_FROM:
+        return "looks like ampere-hours, give the share of the first check-up"
     if column.endswith("_frac") and high < value <= 150:
         return "looks like percent, give a fraction"
     return f"must lie within {low:g} and {high:g}"

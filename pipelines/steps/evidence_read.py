@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ NUMERIC = (
     "efc",
     "capacity_frac",
 )
+_SHOWN = 40
 _TEXT = ("test_id", "cell", "chemistry", "kind", "day_is_estimated", "protocol_type", "protocol_name")
 
 
@@ -54,8 +56,13 @@ class TestFile:
     problems: tuple[str, ...]
 
 
-def read_file(path: Path) -> TestFile:
+def read_file(path: Path, known_features: Collection[str] = ()) -> TestFile:
     """Read and check one file (CSV or Parquet).
+
+    Parameters
+    ----------
+    known_features
+        Columns beyond the format that some law reads: they hold numbers, whatever most of a file's rows state.
 
     Raises
     ------
@@ -63,13 +70,15 @@ def read_file(path: Path) -> TestFile:
         The file cannot be read as a table, lacks a column that nothing can stand in for, or holds no test that can be
         predicted.
     """
-    frame, ragged = read_table(path)
+    frame, ragged = read_table(path, NUMERIC)
+    frame = _as_format(frame)
     missing = [c for c in REQUIRED if c not in frame.columns]
     if "day" not in frame.columns and "efc" not in frame.columns:
         missing.append("day (or efc)")
     if missing:
+        seen = f"it begins with '{frame.columns[0][:_SHOWN]}'" if frame.width else "it is empty"
         raise UserError(
-            f"{path.name}: the header has no column {', '.join(missing)}; add it.",
+            f"{path.name}: the header ({seen}) has no column {', '.join(missing)}; add it.",
             exit_code=1,
         )
     faults = Faults(path.name, frame.height)
@@ -79,21 +88,24 @@ def read_file(path: Path) -> TestFile:
     usable = good.copy()
     for column, values in numbers.items():
         bad = faults.beyond(column, values)
-        if column == "capacity_frac":
-            numbers[column] = np.where(bad, np.nan, values)
-        else:
-            usable &= ~(bad | faults.unreadable[column])
-    usable &= faults.kinds(text["kind"], good) & faults.placed(text, numbers, good) & faults.named(text, good)
+        numbers[column] = np.where(bad, np.nan, values)
+        faults.unreadable[column] |= bad
+        if column != "capacity_frac":
+            usable &= ~faults.unreadable[column]
+    known = faults.kinds(text["kind"], good) & faults.placed(text, numbers, good) & faults.named(text, good)
+    usable &= known
     features = {
         c: faults.numbers(frame, c, good, "taken as unknown")
         for c in frame.columns
-        if c not in _TEXT and c not in NUMERIC and _is_feature(frame, c)
+        if c not in _TEXT and c not in NUMERIC and (c in known_features or _is_feature(frame, c))
     }
+    faults.impossible(text, numbers, usable)
     faults.doubtful(text, numbers, usable)
-    first, start = _first_rows(text, numbers, usable, faults)
+    moment = np.where(text["kind"] == "calendar", numbers["day"], numbers["efc"])
+    first, start = _first_rows(text, numbers, known & good & np.isfinite(moment), faults)
     keep = usable & (start >= 0)
-    if not keep.any():
-        why = " ".join(faults.sentences()) or "It has no rows."
+    if not (keep & ~first).any():
+        why = faults.heaviest() or "It has no rows."
         raise UserError(f"{path.name}: holds no test that can be predicted. {why}", exit_code=1)
     origin = np.where(keep, start, 0)
     rows = Rows(
@@ -123,8 +135,22 @@ def read_file(path: Path) -> TestFile:
     )
 
 
+def _as_format(frame: pl.DataFrame) -> pl.DataFrame:
+    """Columns of the format under their own names where the header writes them in another case."""
+    named: dict[str, list[str]] = {}
+    for c in frame.columns:
+        named.setdefault(c.strip().lower(), []).append(c)
+    return frame.rename(
+        {
+            named[c][0]: c
+            for c in dict.fromkeys((*REQUIRED, *NUMERIC, *_TEXT))
+            if c not in frame.columns and len(named.get(c, [])) == 1
+        }
+    )
+
+
 def _text(frame: pl.DataFrame, column: str) -> np.ndarray:
-    if column not in frame.columns:
+    if column not in frame.columns or frame[column].dtype.is_nested():
         return np.full(frame.height, "", dtype=object)
     values = frame[column].cast(pl.String, strict=False).fill_null("").str.strip_chars()
     return np.array(["" if v.lower() in EMPTY else v for v in values.to_list()], dtype=object)
@@ -140,20 +166,21 @@ def _is_feature(frame: pl.DataFrame, column: str) -> bool:
 
 
 def _first_rows(
-    text: dict[str, np.ndarray], numbers: dict[str, FloatArray], usable: BoolArray, faults: Faults
+    text: dict[str, np.ndarray], numbers: dict[str, FloatArray], placed: BoolArray, faults: Faults
 ) -> tuple[BoolArray, IntArray]:
     """Which rows are first check-ups, and each row's first check-up as a place (-1: its test has none).
 
-    First by time in storage and by throughput in cycling; of several at the same moment the one nearest capacity 1.
+    First by time in storage and by throughput in cycling; of several at the same moment the one nearest capacity 1. Of
+    a first check-up only its moment and capacity count: a fault of its conditions does not make the next one first.
     """
-    test_id = text["test_id"]
+    test_id, capacity = text["test_id"], numbers["capacity_frac"]
     first, start = np.zeros(test_id.size, dtype=bool), np.full(test_id.size, -1, dtype=np.int64)
     stored = text["kind"] == "calendar"
     main = np.where(stored, numbers["day"], numbers["efc"])
     second = np.nan_to_num(np.where(stored, numbers["efc"], numbers["day"]))
-    off = np.abs(numbers["capacity_frac"] - 1.0)
+    off = np.abs(capacity - 1.0)
     members: dict[str, list[int]] = {}
-    for i in np.flatnonzero(usable):
+    for i in np.flatnonzero(placed):
         members.setdefault(str(test_id[i]), []).append(int(i))
     for name, found in members.items():
         places = np.array(found)
@@ -165,4 +192,5 @@ def _first_rows(
             faults.say([int(best)], "capacity_frac", f"test {name} has no first check-up to start from; it is left out")
             continue
         first[best], start[places] = True, best
+    faults.starts(test_id, first, capacity)
     return first, start

@@ -48,7 +48,6 @@ def store(home: Path, found: Sequence[tuple[Fitted, Family, LeftOut]]) -> Path:
     new = {f.entry_id for f, _, _ in found}
     laws = {f.entry_id: toml_of(f) for f in _own(home, folder / f"{KIND}.toml") if f.entry_id not in new}
     laws |= {f.entry_id: toml_of(f) for f, _, _ in found}
-    _write(folder, KIND, laws)
     tables, series = _texts(folder, RECORD_KIND), _texts(folder, HELD_OUT_KIND)
     for fitted, family, left in found:
         law, width = fitted.entry_id, fitted.model.width
@@ -56,6 +55,7 @@ def store(home: Path, found: Sequence[tuple[Fitted, Family, LeftOut]]) -> Path:
         lines = lines_of(law, every, left, family.condition, width, rival_half_frac(left))
         tables[law] = record_toml(law, lines, fitted.source)
         series[law] = held_out_toml(law, series_of(law, left, family.condition, width), fitted.source)
+    _write(folder, KIND, laws)
     _write(folder, RECORD_KIND, tables)
     _write(folder, HELD_OUT_KIND, series)
     return folder / f"{KIND}.toml"
@@ -71,6 +71,7 @@ def _texts(folder: Path, kind: str) -> dict[str, str]:
     path = folder / f"{kind}.toml"
     if not path.is_file():
         return {}
+    load(kind, folder.parent)  # a damaged file is said, not written anew with what is left of it
     out: dict[str, str] = {}
     for part in path.read_text(encoding="utf-8").split("\n["):
         name, mark, body = part.partition("]\n")
