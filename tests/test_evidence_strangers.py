@@ -171,6 +171,16 @@ def test_predictions_never_replace_the_tests(tmp_path: Path, monkeypatch: pytest
     assert ended.value.code == 2 and path.read_bytes() == before
 
 
+def test_files_of_one_name_and_files_given_twice_stay_apart(settings: Settings, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder / "tests.csv", several())
+    files = [tmp_path / "b" / "tests.csv", tmp_path / "a" / "tests.csv", tmp_path / "a" / ".." / "a" / "tests.csv"]
+    done = evidence.score(settings, files)
+    assert [t["file"] for t in done.tests] == [str(f) for f in files[:2] for _ in range(3)]
+    assert done.predictions.select("file", "test_id", "row").n_unique() == done.predictions.height == 24
+
+
 def stored(cell: str, chemistry: str = "NMC", speed: float = 1.0, **changed: object) -> list[Row]:
     """Storage tests of six conditions."""
     rows: list[Row] = []

@@ -125,7 +125,10 @@ def _read_all(files: Sequence[Path], known: Sequence[Fitted]) -> tuple[list[Test
     read, refused = [], []
     names = {n for f in known if isinstance(f.model, ProfileModel) for n in f.model.scaling.names}
     last: UserError | None = None
-    for path in files:
+    once: dict[Path, Path] = {}  # a file given twice is read once
+    for f in files:
+        once.setdefault(f.resolve(), f)
+    for path in once.values():
         try:
             read.append(read_file(path, names))
         except UserError as e:
@@ -134,6 +137,12 @@ def _read_all(files: Sequence[Path], known: Sequence[Fitted]) -> tuple[list[Test
     if not read and last is not None:
         raise last
     return read, refused
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """What each file is called: its name, or its path where two bear the same name."""
+    names = [p.name for p in paths]
+    return [str(p) if names.count(p.name) > 1 else p.name for p in paths]
 
 
 def score(settings: Settings, files: Sequence[Path]) -> Scored:
@@ -153,14 +162,15 @@ def score(settings: Settings, files: Sequence[Path]) -> Scored:
         for path, said in refused
     ]
     parts = []
-    for file in read:
+    called = _names([f.path for f in read])
+    for file, name_of_file in zip(read, called, strict=True):
         done, notes = _predict(file, known)
         own = [_test(file, done, name) for name in sorted(set(file.rows.test_id[~file.rows.first]))]
-        datasets.append(_dataset(file, own, _reversible(file, done), notes))
-        mark = {"file": file.path.name} if len(files) > 1 else {}
+        datasets.append(_dataset(file, own, _reversible(file, done), notes) | {"path": name_of_file})
+        mark = {"file": name_of_file} if len(files) > 1 else {}
         tests += [mark | t for t in own]
         frame = _predictions(file, done)
-        parts.append(frame.select(pl.lit(file.path.name).alias("file"), pl.all()) if mark else frame)
+        parts.append(frame.select(pl.lit(name_of_file).alias("file"), pl.all()) if mark else frame)
     return Scored(tests, datasets, pl.concat(parts), not refused)
 
 
