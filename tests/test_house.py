@@ -47,6 +47,24 @@ def test_no_file_is_over_400_lines() -> None:
     assert {p: n for p, n in lengths.items() if n > 400} == {}
 
 
+def test_files_that_sources_and_pages_for_people_name_exist() -> None:
+    """A source or a comment that points to a file which is gone misleads whoever checks it."""
+    named = re.compile(r"\b(?:tests|benchmarks|models|pipelines|reports|warehouse)/[A-Za-z0-9_/]+\.(?:py|toml|sql)\b")
+    readers = [
+        *_sources(),
+        *(ROOT / "models" / "parameters").glob("*.toml"),
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+    ]
+    gone = {
+        (p.name, found)
+        for p in readers
+        for found in named.findall(p.read_text(encoding="utf-8"))
+        if not (ROOT / found).is_file()
+    }
+    assert gone == set()
+
+
 def test_no_blanket_ignores() -> None:
     bare = re.compile(r"#\s*(?:type:\s*ignore|pyright:\s*ignore|noqa|ruff:\s*noqa)\s*(?:$|[^:\[\s])", re.MULTILINE)
     found = [p.name for p in _sources() if p.name != "test_house.py" and bare.search(p.read_text(encoding="utf-8"))]

@@ -103,6 +103,17 @@ def test_growth_law_golden() -> None:
     assert law.exponents == (0.75, 1.0)
 
 
+def test_growth_goes_on_from_the_life_so_far_with_the_exposures_of_the_policy() -> None:
+    """Storage with exponent 0.75 and cycles with 1: by hand, and a policy that asks more grows more from the same now."""
+    law, past, years = growth_law(), np.array([0.012, 0.004, 365.25, 50.0]), np.array([0.0, 2.0, 5.0])
+    hard, mild = past * np.array([1.0, 2.0, 1.0, 2.0]), past * np.array([0.5, 1.0, 1.0, 1.0])
+    found = growth_frac(law, past, 3.0, hard, years)
+    assert found == pytest.approx((0.012 * (3.0 + years)) ** 0.75 + 0.004 * 3.0 + 0.008 * years, rel=1e-12)
+    assert found[0] == growth_frac(law, past, 3.0, mild, years)[0]
+    assert np.all(found[1:] > growth_frac(law, past, 3.0, past, years)[1:])
+    assert np.all(growth_frac(law, past, 3.0, mild, years)[1:] < growth_frac(law, past, 3.0, past, years)[1:])
+
+
 @pytest.mark.parametrize("multiplier", [0.4, 1.0, 2.5])
 def test_the_multiplier_is_learned_and_the_level_is_not_needed(multiplier: float) -> None:
     law, z = growth_law(), np.array([0.012, 0.004, 365.25, 50.0])

@@ -17,7 +17,7 @@ _T, _F, _S, _B, _L, _I = pl.Datetime("us"), pl.Float64(), pl.String(), pl.Boolea
 
 # Columns of the parts, exactly these. Current and power are positive when charging the battery; registers are lifetime
 # counters of the charger's meter as it showed them; `logger` says who logged (LOGGERS), `flag` names the rules of
-# warehouse/rules.toml that touched the row, separated by spaces.
+# models/parameters/log_rules.toml that touched the row, separated by spaces.
 RAW_SCHEMAS: dict[str, dict[str, pl.DataType]] = {
     "samples": {
         "vehicle_id": _S,
