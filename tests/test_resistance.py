@@ -104,7 +104,7 @@ def test_growth_law_golden() -> None:
 
 
 def test_growth_goes_on_from_the_life_so_far_with_the_exposures_of_the_policy() -> None:
-    """Storage with exponent 0.75 and cycles with 1: by hand, and a policy that asks more grows more from the same now."""
+    """Storage with exponent 0.75 and cycles with 1: by hand; a policy that asks more grows more."""
     law, past, years = growth_law(), np.array([0.012, 0.004, 365.25, 50.0]), np.array([0.0, 2.0, 5.0])
     hard, mild = past * np.array([1.0, 2.0, 1.0, 2.0]), past * np.array([0.5, 1.0, 1.0, 1.0])
     found = growth_frac(law, past, 3.0, hard, years)
