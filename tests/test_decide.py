@@ -55,6 +55,27 @@ def test_quantiles_are_in_order_and_the_baseline_differs_from_itself_by_nothing(
     assert len({r["soh_p50"] for r in start.values()}) == 1
 
 
+def test_evidence_weighs_levels_and_differences_weigh_members_equally(fleet, decide_rows):
+    """Held-out readings say how fast cars fade, not what export costs: only contrast in throughput may weigh that."""
+    plain = decide_rows.vehicle_inputs("v0001")
+    taught = np.where(plain.worlds.member == 0, 0.95, 0.05) / np.bincount(plain.worlds.member)[plain.worlds.member]
+    leaning = compute_vehicle(replace(plain, worlds=replace(plain.worlds, weight=taught)))
+    contrast = compute_vehicle(replace(plain, worlds=replace(plain.worlds, difference_weight=taught)))
+
+    def column(result: VehicleResult, *names: str) -> list[tuple]:
+        return [tuple(r[n] for n in names) for r in result.rows["out_forecast"]]
+
+    differences = [f"{what}_p{q}_pp" for what in ("diff", "export") for q in (10, 50, 90)]
+    assert column(leaning, *differences) == column(fleet[0], *differences)
+    assert column(leaning, "soh_p50") != column(fleet[0], "soh_p50")
+    assert column(contrast, *differences) != column(fleet[0], *differences)
+    assert column(contrast, "soh_p50") == column(fleet[0], "soh_p50")
+    told = [
+        {p: (x.fade_diff_pp, x.diff_low_pp, x.diff_high_pp) for p, x in r.sums.items()} for r in (fleet[0], leaning)
+    ]
+    assert told[0] == told[1]
+
+
 def test_a_cap_costs_less_fade_and_says_how_many_days_it_changed(fleet):
     at_end = by_policy(fleet[0], "out_forecast", year=10)
     assert 0 < at_end["evening_peak_2_kwh_day"]["diff_p50_pp"] < at_end["evening_peak"]["diff_p50_pp"]
