@@ -20,7 +20,6 @@ from models.ageing_fit import (
     fit_storage,
     left_out,
     profile_conditions,
-    scaling_of,
     storage_conditions,
     usable,
 )
@@ -67,6 +66,12 @@ def profiled(rows: Rows) -> BoolArray:
     return np.any(known, axis=0) if known else np.zeros(rows.n, dtype=bool)
 
 
+def varies(rows: Rows) -> bool:
+    """Whether a feature beyond the exchange format differs between rows."""
+    known = [v[np.isfinite(v)] for k, v in rows.features.items() if k not in STANDARD_FEATURES]
+    return any(v.size and np.ptp(v) > 1e-9 * max(1e-9, float(np.abs(v).max())) for v in known)
+
+
 def families(groups: Sequence[FitGroup]) -> list[Family]:
     """Storage tests, constant cycling and profiles of every cell; storage first, since cycling stands on it."""
     return sorted_out(groups)[0]
@@ -103,7 +108,7 @@ def sorted_out(groups: Sequence[FitGroup], known: Sequence[Fitted] = ()) -> tupl
     for cell in np.unique(names.astype(str)):
         mine = names == cell
         changing = dynamic & mine & good
-        if changing.any() and set(scaling_of(rows.take(changing)).names) <= set(STANDARD_FEATURES):
+        if changing.any() and not varies(rows.take(changing)):
             dynamic = dynamic & ~mine  # columns that never change tell nothing of a profile
         for kind, profile in (("calendar", False), ("cycle", False), ("cycle", True)):
             every = mine & (rows.kind == kind) & (dynamic == profile)
@@ -153,8 +158,8 @@ def _own_ids(groups: Sequence[FitGroup]) -> np.ndarray:
     )
 
 
-def leave_conditions_out(family: Family, storage: StorageModel | None, relearn: bool = False) -> LeftOut:
-    """Predict each condition of a family by a model fitted without it.
+def leave_conditions_out(family: Family, storage: StorageModel | None) -> LeftOut:
+    """Predict each condition of a family by a model fitted without it: kernels and scaling of profiles, too.
 
     Parameters
     ----------
@@ -162,16 +167,13 @@ def leave_conditions_out(family: Family, storage: StorageModel | None, relearn: 
         Of storage, cycling or profile tests.
     storage
         Storage law that a cycling law stands on.
-    relearn
-        Learn a profile's kernels and scaling anew without the condition (slower; for the printed table).
     """
     rows = family.rows
     if family.profile:
         curves = curves_of(rows)
-        like = None if relearn else fit_profile(rows, family.condition, curves=curves)
 
         def fit(keep: BoolArray) -> AgeingModel:
-            return fit_profile(rows.take(keep), family.condition[keep], like, curves=curves)
+            return fit_profile(rows.take(keep), family.condition[keep], curves=curves)
 
         return left_out(rows, family.condition, fit)
     return left_out(rows, family.condition, lambda keep: fit_family(rows.take(keep), storage))

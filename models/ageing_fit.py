@@ -185,11 +185,11 @@ def _with_reversible(law: Cycling, y: FloatArray) -> Cycling:
     )
 
 
-def scaling_of(rows: Rows, names: tuple[str, ...] | None = None) -> Scaling:
+def scaling_of(rows: Rows) -> Scaling:
     """Features that vary between tests and are known in most, and how they become coordinates."""
     first = np.unique(rows.test_id, return_index=True)[1]
     found, offsets = [], []
-    for name in names or (*PROFILE_FEATURES, *sorted(rows.features)):
+    for name in (*PROFILE_FEATURES, *sorted(rows.features)):
         values = feature(rows, name)[first]
         known = values[np.isfinite(values)]
         if known.size < 0.8 * values.size or np.ptp(known) <= 1e-9 * max(1e-9, float(np.abs(known).max())):
@@ -199,7 +199,10 @@ def scaling_of(rows: Rows, names: tuple[str, ...] | None = None) -> Scaling:
         found.append(name)
         offsets.append(_OFFSET * middle if skewed else np.nan)
     shape = np.array(offsets)
-    raw = shaped(np.column_stack([feature(rows, n)[first] for n in found]), shape) if found else np.empty((0, 0))
+    if not found:  # where the only test that differs is left out: one column, by which that one lies far off
+        name = max(sorted(rows.features), key=lambda n: int(np.isfinite(feature(rows, n)).sum()))
+        return Scaling((name,), np.full(1, np.nan), np.nanmean(feature(rows, name), keepdims=True), np.ones(1))
+    raw = shaped(np.column_stack([feature(rows, n)[first] for n in found]), shape)
     return Scaling(tuple(found), shape, np.nanmean(raw, axis=0), np.maximum(np.nanstd(raw, axis=0), 1e-9))
 
 
@@ -224,7 +227,6 @@ def curves_of(rows: Rows) -> dict[str, FloatArray]:
 def fit_profile(
     rows: Rows,
     group: np.ndarray,
-    like: ProfileModel | None = None,
     width: Width = _UNCALIBRATED,
     curves: Mapping[str, FloatArray] | None = None,
 ) -> ProfileModel:
@@ -234,13 +236,11 @@ def fit_profile(
     ----------
     rows, group
         Usable rows and the protocol of each, shape (n,).
-    like
-        A model whose kernels and scaling are kept; None to learn them.
     curves
         Of the tests, where they are known already (:func:`curves_of`).
     """
     known = curves_of(rows) if curves is None else curves
-    scaling = like.scaling if like else scaling_of(rows)
+    scaling = scaling_of(rows)
     at = scaling.coordinates(rows)[0]
     points, middle = [], []
     for name in np.unique(group):
@@ -248,19 +248,15 @@ def fit_profile(
         points.append(np.mean([at[rows.test_id == t][0] for t in tests], axis=0))
         middle.append(np.mean([known[t] for t in tests], axis=0))
     table, curve = np.array(points), np.array(middle)
-    if like is None:
-        z = (curve - curve.mean(axis=0)) / np.maximum(curve.std(axis=0), 1e-3)
-        learned = tuple(_kernels(table, z[:, j], scaling.names) for j in range(2))
-        chosen = (learned[0], learned[1])
-    else:
-        chosen = like.kernels
+    z = (curve - curve.mean(axis=0)) / np.maximum(curve.std(axis=0), 1e-3)
+    first, second = (_kernels(table, z[:, j], scaling.names) for j in range(2))
     return ProfileModel(
         cell=str(rows.cell[0]),
         chemistry=str(rows.chemistry[0]),
         scaling=scaling,
         points=table,
         coefficients=curve,
-        kernels=chosen,
+        kernels=(first, second),
         width=width,
         low=table.min(axis=0),
         high=table.max(axis=0),

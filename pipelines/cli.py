@@ -249,7 +249,8 @@ def evidence_fit(files: Annotated[list[Path], typer.Argument(help="Ageing tests 
     """Fit the project's laws to ageing tests; store coefficients with provenance as the home's parameters."""
     from pipelines.steps import evidence
 
-    says, complete = evidence.fit(_settings(), files)
+    with err.status("Fitting; every condition is left out in turn"):
+        says, complete = evidence.fit(_settings(), files)
     _say(says)
     if not complete:
         raise typer.Exit(1)

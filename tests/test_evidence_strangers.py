@@ -255,6 +255,15 @@ def test_features_that_never_change_make_no_profile(settings: Settings, tmp_path
     assert own_laws(settings) == {"c_cycling": ("C", 4)}
 
 
+def test_a_feature_that_one_test_alone_has_otherwise_is_fitted(settings: Settings, tmp_path: Path) -> None:
+    """Left out, that test leaves no feature that varies."""
+    rows: list[Row] = []
+    for i in range(7):
+        made = made_test(f"c{i}", "cycle", depth=1.0, rate=1.0, cycles=900, loss=0.1 + 0.01 * i, cell=("C", "N"))
+        rows += [r | {"odd": int(i == 0)} for r in made]
+    assert "c_profile: 7 tests" in fit(settings, tmp_path, rows)
+
+
 def test_a_law_that_foretells_nothing_says_so_and_is_wide(settings: Settings, tmp_path: Path) -> None:
     rows = stored("C")
     rng = np.random.default_rng(5)
