@@ -139,6 +139,21 @@ def test_only_what_the_full_fit_has_left_is_added_and_the_time_forward_error_is_
         assert r.shift_frac(row)[0] == pytest.approx(share * plain.shift_frac(row)[0], abs=0.002)
 
 
+def test_a_miss_that_turns_later_is_found_by_learning_forward_in_time_alone() -> None:
+    """Left-out cars show the same turn, so that errors by vehicle are small: only time-forward it misleads."""
+    held, duty = synthetic_held_out(40, 0.03)
+    turned = []
+    for h in held:
+        late = np.arange(h.days.size) >= 4
+        turned.append(replace(h, soh_frac=np.where(late, 2.0 * h.mean_frac[:, 0] - h.soh_frac, h.soh_frac)))
+    r = fit_residual(turned, {"c": np.ones(1)}, duty, TERMS)
+    assert r.rmse_learned_pp is not None and r.rmse_laws_pp is not None
+    assert r.rmse_learned_pp < 0.8 * r.rmse_laws_pp
+    assert r.forward_learned_pp is not None and r.forward_laws_pp is not None
+    assert r.forward_learned_pp > 1.5 * r.forward_laws_pp
+    assert not r.used and r.model is None
+
+
 def test_a_conformal_width_beyond_the_laws_own_reaches_the_forecast() -> None:
     held, duty = synthetic_held_out(60, 0.0)
     bold = [replace(h, sd_frac=0.25 * h.sd_frac) for h in held]  # say 0.25 %, err by 0.4 %
@@ -168,6 +183,23 @@ def test_conformal_needs_enough_vehicles_and_covers() -> None:
     assert c.inside_frac == pytest.approx(0.8, abs=0.02)
     assert np.isnan(conformal_factor(np.arange(3.0), 0.8))
     assert horizon_bin(np.array([10.0, 90.0, 400.0])).tolist() == [0, 1, 2]
+
+
+def test_the_reading_furthest_ahead_counts_and_no_vehicle_vouches_for_itself() -> None:
+    """24 vehicles whose later errors are 1 to 24 standard deviations, and ten times as wrong early on."""
+    groups = [f"v{i:02d}" for i in range(24) for _ in range(2)]
+    horizon = np.array([10.0, 60.0] * 24)
+    late = np.arange(1.0, 25.0)
+    error = 0.01 * np.column_stack([10.0 * late, late]).ravel()
+    c = group_conformal(error, np.full(48, 0.01), horizon, groups, 0.8, 20)
+    assert c.factors[0] == 20.0  # of 24 the ceil(25 x 0.8)-th
+    # Without its own score the 20th of the other 23 is 20 or 21: vehicle 20 is then held by 21, and so held are 1 to 20.
+    assert c.inside_frac == pytest.approx(20 / 24)
+    # With 26 the interval made with a vehicle's own score would hold 22, the one without it 21.
+    late = np.arange(1.0, 27.0)
+    more = [f"v{i:02d}" for i in range(26)]
+    c = group_conformal(0.01 * late, np.full(26, 0.01), np.full(26, 30.0), more, 0.8, 20)
+    assert c.factors[0] == 22.0 and c.inside_frac == pytest.approx(21 / 26)
 
 
 def test_applicability_knows_holes_too() -> None:
