@@ -139,6 +139,16 @@ def test_only_what_the_full_fit_has_left_is_added_and_the_time_forward_error_is_
         assert r.shift_frac(row)[0] == pytest.approx(share * plain.shift_frac(row)[0], abs=0.002)
 
 
+def test_what_is_a_cars_own_is_not_learned_from_its_other_readings() -> None:
+    """Whole vehicles are left out: a miss without rule between cars would be known by the car's temperature alone."""
+    held, duty = synthetic_held_out(40, 0.0)
+    own = np.random.default_rng(8).normal(0.0, 0.02, len(held))
+    lone = [replace(h, soh_frac=h.soh_frac + x) for h, x in zip(held, own, strict=True)]
+    r = fit_residual(lone, {"c": np.ones(1)}, duty, TERMS)
+    assert r.rmse_learned_pp is not None and r.rmse_laws_pp is not None
+    assert r.rmse_learned_pp > 0.95 * r.rmse_laws_pp and not r.used
+
+
 def test_a_miss_that_turns_later_is_found_by_learning_forward_in_time_alone() -> None:
     """Left-out cars show the same turn, so that errors by vehicle are small: only time-forward it misleads."""
     held, duty = synthetic_held_out(40, 0.03)
@@ -193,7 +203,7 @@ def test_the_reading_furthest_ahead_counts_and_no_vehicle_vouches_for_itself() -
     error = 0.01 * np.column_stack([10.0 * late, late]).ravel()
     c = group_conformal(error, np.full(48, 0.01), horizon, groups, 0.8, 20)
     assert c.factors[0] == 20.0  # of 24 the ceil(25 x 0.8)-th
-    # Without its own score the 20th of the other 23 is 20 or 21: vehicle 20 is then held by 21, and so held are 1 to 20.
+    # Without its own score the 20th of the other 23 is 20 or 21: 20 is held by 21, so 1 to 20 are.
     assert c.inside_frac == pytest.approx(20 / 24)
     # With 26 the interval made with a vehicle's own score would hold 22, the one without it 21.
     late = np.arange(1.0, 27.0)
