@@ -2,6 +2,8 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from models.calibration import typical_duty
 from models.cell import parameter_values
 from models.cell_reference import ReferenceUnsolved, reference_run
 from models.conformance import (
+    ConformanceResult,
     Traits,
     conformance,
     conformance_sample,
@@ -24,8 +27,11 @@ from models.laws import sei
 from models.laws.sei import SeiLaw
 from models.laws.sei_steps import balanced_current, segments_of, steps_of
 from models.parameters import entry
+from pipelines import nightly
+from pipelines.errors import UserError
 from pipelines.settings import Settings
 from pipelines.steps import conform
+from pipelines.steps.check import conformance_check
 from pipelines.steps.conform import Sample, run_samples
 from pipelines.steps.decide_types import Candidate
 from tests.made_years import pack_of_cell
@@ -160,6 +166,36 @@ def test_step_writes_rows_once(tmp_path: Path) -> None:
     assert first.passed and "2 vehicle-policies" in first.sentence
     assert len(rows) == 2
     assert not strict.passed and "above the budget" in strict.sentence
+
+
+@pytest.mark.parametrize(
+    ("error_pp", "of_loss", "passes"),
+    [(0.049, 0.01, True), (-0.049, 0.01, True), (0.051, 0.001, False), (-0.051, 0.001, False), (0.04, 0.5, False)],
+)
+def test_a_sample_above_its_budget_ends_the_night_and_fails_the_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error_pp: float, of_loss: float, passes: bool
+) -> None:
+    """Budget 0.05 pp of the law, or 0.1 of the settings, whichever is less; and a share of the loss."""
+    result = ConformanceResult(
+        "sei_ec", "OKane2022", 90, 20.0, 30.0, 0.1, 0.6, 0.95, 0.95, 0.95, 1.0, error_pp, of_loss, 0.05
+    )
+    monkeypatch.setattr(conform, "conformance", lambda *_: result)
+    pack, law = pack_of_cell(), SeiLaw("nmc811_lgm50", "sei_ec")
+    sample = Sample("v1", "evening_peak", typical_duty(pack, 2), pack, law)
+    with open_warehouse(tmp_path) as wh:
+        done = run_samples(wh, Settings(home=tmp_path), [sample])
+        assert done.passed is passes
+        assert conformance_check(wh).passed is passes
+    told: list[tuple[str, str]] = []
+    night = SimpleNamespace(changed=True, wh=None, settings=None, results=[], tell=lambda *said: told.append(said))
+    monkeypatch.setattr(conform, "conform", lambda *_: done)
+    if passes:
+        nightly.step_conform(cast("nightly.Night", night))
+    else:
+        with pytest.raises(UserError, match=r"Model conformance failed.*above the budget.*Nothing was published") as e:
+            nightly.step_conform(cast("nightly.Night", night))
+        assert e.value.exit_code == 1
+    assert told == [("conform", done.sentence)]
 
 
 def test_unsolved_samples_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

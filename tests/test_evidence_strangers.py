@@ -79,6 +79,15 @@ def test_lists_in_parquet_are_a_fault_of_their_column(settings: Settings, tmp_pa
         evidence.score(settings, [tmp_path / "a.parquet"])
 
 
+def test_bytes_in_parquet_are_texts_or_one_sentence(settings: Settings, tmp_path: Path) -> None:
+    frame = pl.DataFrame(several())
+    frame.with_columns(pl.col("kind").cast(pl.Binary)).write_parquet(tmp_path / "a.parquet")
+    assert len(evidence.score(settings, [tmp_path / "a.parquet"]).tests) == 3
+    frame.with_columns(cell=pl.lit(b"\xff")).write_parquet(tmp_path / "b.parquet")
+    with pytest.raises(UserError, match=r"b\.parquet: not a readable table"):
+        evidence.score(settings, [tmp_path / "b.parquet"])
+
+
 def test_a_feature_that_a_law_knows_is_read_even_where_most_of_it_is_rubbish(
     settings: Settings, tmp_path: Path
 ) -> None:

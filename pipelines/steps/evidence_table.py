@@ -47,7 +47,7 @@ def read_table(path: Path, numeric: Sequence[str] = ()) -> tuple[pl.DataFrame, l
         raise UserError(f"{path}: no such file; give ageing tests in the exchange format (CSV or Parquet).")
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
-            return pl.read_parquet(path), []
+            return pl.read_parquet(path).with_columns(pl.col(pl.Binary).cast(pl.String)), []
         raw = path.read_bytes()
         return _csv(path.name, gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw, numeric)
     except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error, csv.Error) as e:
