@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from models.ageing_entries import Fitted, slug
 from models.ageing_models import CyclingModel, Forecast, ProfileModel, StorageModel, feature, transferred
 from models.domain import FloatArray, IntArray
 
+_CATHODES = ("lfp", "lmfp", "nmc", "nca", "lco", "lmo", "lnmo")
+_ALIKE = {"lifepo4": "lfp", "ncm": "nmc"}
 SAME_CHEMISTRY_LOG_SD = 0.4
 ANY_CHEMISTRY_LOG_SD = 1.0
 
@@ -62,8 +65,16 @@ class Choice:
 
 
 def chemistry_class(text: str) -> str:
-    """First word of a chemistry: ``LFP/graphite`` is ``lfp``; an unknown one is ''."""
-    return slug(text).split("_")[0] if text else ""
+    """The word of a chemistry by which cells are alike: LTO, else the cathode; all of it where neither is known.
+
+    Examples
+    --------
+    >>> [chemistry_class(t) for t in ("LFP/graphite", "Li-ion, LiFePO4", "graphite / NCM811", "NMC/LTO", "Na-ion", "")]
+    ['lfp', 'lfp', 'nmc811', 'lto', 'na_ion', '']
+    """
+    words = [re.sub(r"^(lifepo4|ncm)", lambda m: _ALIKE[m.group()], w) for w in slug(text).split("_")]
+    named = [w for w in words if w.startswith(_CATHODES)]
+    return "lto" if "lto" in words else named[0] if named else slug(text)
 
 
 def choose(rows: Rows, known: Sequence[Fitted]) -> tuple[Choice, ...]:

@@ -148,7 +148,7 @@ class StorageModel:
         """Doubt of the law's loss where temperature, SOC or time are guessed, shape (n,). [1]
 
         What 15 K more would cost; half of what lies between 10 and 90 % charge; a factor for the time. With one of
-        them hidden from the development half the 80 % interval holds 76 to 92 % of its check-ups.
+        them hidden from the development half the 80 % interval holds 76 to 93 % of its check-ups.
         """
         day = days_of(rows)
         loss = self.law.loss_frac(temp_c, soc_frac, day)

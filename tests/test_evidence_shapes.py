@@ -148,6 +148,18 @@ def test_an_unknown_cell_is_wide_and_said(settings: Settings, tmp_path: Path, ce
         assert any(says in n and "interval wide" in n for n in done.datasets[0]["notes"])
 
 
+def test_cells_of_the_same_chemistry_lend_more_closely_whatever_its_spelling(
+    settings: Settings, tmp_path: Path
+) -> None:
+    def width(chemistry: str) -> float:
+        rows = made_test("x", cell=("Other 5 Ah", chemistry))
+        return float(half_widths(frame_of(settings, tmp_path / "a.csv", rows))["x"][-1])
+
+    near = width("LFP/graphite")
+    assert width("Li-ion LiFePO4") == width("graphite/LFP") == near
+    assert width("Li-ion") == width("NMC/graphite") > 1.8 * near
+
+
 def test_mixed_cells_in_one_file_each_get_their_law(settings: Settings, tmp_path: Path) -> None:
     done = evidence.score(settings, [write(tmp_path / "a.csv", with_drives())])
     law = {t["test_id"]: t["law"].rsplit("_", 1)[1] for t in done.tests}

@@ -41,8 +41,12 @@ def test_gzip_other_case_and_decimal_commas_are_read_as_they_are_meant(settings:
     )
     (tmp_path / "tab.csv").write_text(csv_text(comma(rows, "{}"), "\t"))
     (tmp_path / "quoted.csv").write_text(csv_text(comma(rows, "{}")))
+    head, body = csv_text(comma(rows, "{}"), "\t").split("\n", 1)
+    (tmp_path / "both.csv").write_text(
+        f"{head.replace('capacity_frac', 'Capacity_Frac').replace('efc', 'EFC')}\n{body}"
+    )
     (tmp_path / "exponents.csv").write_text(csv_text(comma(rows, "{:.16e}"), ";"))
-    for name in ("a.csv.gz", "case.csv", "tab.csv", "quoted.csv", "exponents.csv"):
+    for name in ("a.csv.gz", "case.csv", "tab.csv", "quoted.csv", "both.csv", "exponents.csv"):
         done = evidence.score(settings, [tmp_path / name])
         assert done.datasets[0]["problems"] == [], name
         assert done.predictions.equals(plain), name

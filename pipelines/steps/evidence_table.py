@@ -95,8 +95,9 @@ def _decimal_comma(columns: dict[str, list[str]], numeric: Sequence[str]) -> boo
     What a row may be predicted from decides; capacities do so only where nothing else has decimals, so that later
     capacities written anew change no prediction. 1,286 may be thousands: it decides nothing.
     """
-    for names in ([c for c in numeric if c != "capacity_frac"], ["capacity_frac"]):
-        values = [v for c in names for v in columns.get(c, [])]
+    own = {c: c.lower() for c in columns}
+    for names in ({c for c in numeric if c != "capacity_frac"}, {"capacity_frac"}):
+        values = [v for c, name in own.items() if name in names for v in columns[c]]
         if any(_POINT.fullmatch(v) for v in values):
             return False
         if any(_COMMA.fullmatch(v) and not _THOUSANDS.fullmatch(v) for v in values):
