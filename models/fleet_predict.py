@@ -15,6 +15,10 @@ COHORT_EXTRA = ("spread", "shape")
 """Beside the law's multipliers: log of the series spread over its prior, log of the exponent of the curve."""
 SHAPE_LOSS_FRAC = 0.05
 """Loss at which the exponent of the curve changes nothing. [1]"""
+CELL_SPEED_SIGMA = 0.05
+"""Spread of speed between the cells of a pack over which readings are predicted: the least of 5 to 10 %. [1]"""
+_SPEEDS = CELL_SPEED_SIGMA * np.sqrt(6.0) * np.linspace(-1.0, 1.0, 7)
+_SHARES = np.array([1.0, 6.0, 15.0, 20.0, 15.0, 6.0, 1.0]) / 64.0
 _STEP = 1e-4
 _ONE = np.array([1.0])
 
@@ -86,6 +90,18 @@ def offset_powers(law: Law) -> FloatArray:
     time, and so bend the forecasts of all others.
     """
     return np.array([2.0 if name == "diffusion" else 1.0 for name in law.multiplier_names])
+
+
+def _around(law: Law) -> FloatArray:
+    """Log-multipliers about a car's at which its readings are predicted, shape (speeds (m + 1), m).
+
+    A cell's capacity follows the steps of its anode's curve: over a percent of lithium its slope may change by half.
+    Cells of a pack meet them at different times. Were a car one cell, a fit could gain by putting readings on this or
+    that step, would stop at the optimum nearest to its start, and would take the slope there for that of its range.
+    """
+    m = len(law.multiplier_names)
+    steps = np.concatenate([np.zeros((1, m)), _STEP * np.eye(m)])
+    return (_SPEEDS[:, None, None] * offset_powers(law) + steps).reshape(-1, m)
 
 
 def own_log_multipliers(law: Law, cohort: FloatArray, log_offset: FloatArray | float) -> FloatArray:
@@ -171,12 +187,11 @@ def predict_cohort(data: CohortData, cohort: FloatArray, own: FloatArray, spread
     spread_factor
         Prior value of the series spread. [1]
     """
-    m = cohort.shape[0] - len(COHORT_EXTRA)
-    steps = np.concatenate([np.zeros((1, m)), _STEP * np.eye(m)])
+    steps = _around(data.law)
     each = own_log_multipliers(data.law, cohort, own[:, :1])
     cell = np.concatenate(
         [
-            _at(data.law, e, logs + steps, *p) if e.shape[0] else np.ones((m + 1, p[0].shape[0]))
+            _at(data.law, e, logs + steps, *p) if e.shape[0] else np.ones((steps.shape[0], p[0].shape[0]))
             for e, p, logs in zip(data.exposures, data.places, each, strict=True)
         ],
         axis=1,
@@ -200,12 +215,10 @@ def predict(
     days
         Other days than those of the readings (then nothing is BMS-reported).
     """
-    m = cohort.shape[0] - len(COHORT_EXTRA)
     at = history.readings.days if days is None else days
     bms = history.readings.bms_reported.astype(float) if days is None else np.zeros(at.shape)
     shared = (1.0 - bms) * history.readings.anchored_offset_sigma
-    steps = np.concatenate([np.zeros((1, m)), _STEP * np.eye(m)])
-    cell = cell_capacity(history, law, own_log_multipliers(law, cohort, own[0]) + steps, at)
+    cell = cell_capacity(history, law, own_log_multipliers(law, cohort, own[0]) + _around(law), at)
     return _assemble(law, cell, cohort, np.broadcast_to(own, (at.shape[0], len(OWN))), spread_factor, bms, shared)
 
 
@@ -220,6 +233,7 @@ def _assemble(
 ) -> Prediction:
     f, shape = spread_factor * np.exp(cohort[-2]), np.exp(cohort[-1])
     q0 = 1.0 + own[:, 1]
+    cell = np.einsum("s,smn->mn", _SHARES, cell.reshape(_SHARES.shape[0], -1, cell.shape[1]))
     pack = pack_capacity_frac(cell, f, shape)
     slopes = q0 * (pack[1:] - pack[0]) / _STEP
     by_offset = offset_powers(law) @ slopes / shape
