@@ -42,7 +42,7 @@ def cohort(law_id: str) -> tuple[Law, tuple[History, ...]]:
         months = int(rng.integers(MONTHS // 3, MONTHS + 1))
         own = PRIOR.own_sigma * rng.standard_normal(len(OWN))
         rows = {law_id: np.tile(year()[law_id], (6, 1))[:months]}
-        days = DAYS_PER_MONTH * np.arange(months - 23.0, months + 1.0)
+        days = np.asarray(DAYS_PER_MONTH * np.arange(months - 23.0, months + 1.0), dtype=np.float64)
         flat, none = np.full(24, 0.01), np.zeros(24)
         read = Readings(days, days, flat, none, np.zeros(24, dtype=bool))
         h = History(f"v{v}", "c", np.full(months, DAYS_PER_MONTH), rows, read, 0.0)
