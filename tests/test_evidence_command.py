@@ -85,6 +85,19 @@ def test_shape_of_the_answer_and_first_check_up_not_scored(settings: Settings, t
     assert any("spectrum" in line for line in done.lines())
 
 
+def test_bias_is_predicted_minus_seen_capacity(settings: Settings, tmp_path: Path) -> None:
+    """A cell that loses twice as much as foretold is foretold too high, by as much as the predictions file says."""
+    rows = made_test("weak", loss=0.2)
+    done = evidence.score(settings, [write(tmp_path / "a.csv", rows)])
+    seen = np.array([r["capacity_frac"] for r in rows[1:]])
+    error = 100 * (done.predictions["capacity_frac"].to_numpy() - seen)
+    (test,) = done.tests
+    assert test["bias_pp"] == pytest.approx(error.mean()) and test["bias_pp"] > 3
+    assert test["rmse_pp"] == pytest.approx(np.sqrt(np.mean(error**2)))
+    low, high = (done.predictions[c].to_numpy() for c in ("low", "high"))
+    assert test["inside_80_frac"] == np.mean((seen >= low) & (seen <= high))
+
+
 def test_capacities_start_where_the_first_check_up_says(settings: Settings, tmp_path: Path) -> None:
     rows = several()
     whole = predicted(settings, tmp_path / "a.csv", rows)

@@ -14,6 +14,7 @@ from models.ageing import Cycling, Rows, Storage, days_of, mean_rate_per_h, reve
 from models.ageing_entries import fitted_of, parameters_of, toml_of
 from models.ageing_fit import fit_storage, left_out, storage_conditions
 from models.ageing_intervals import Width, calibrate, constant_half_frac, interval_score
+from models.ageing_models import StorageModel
 from models.learned.ageing import learn_kernel, predict_at
 from models.parameters import load
 
@@ -72,7 +73,8 @@ def test_mean_rate_is_the_same_from_rates_and_from_throughput() -> None:
     assert days_of(rows(1, charge_per_h=0.5, discharge_per_h=1.0, cycles=800))[0] == pytest.approx(100)
 
 
-def test_a_made_storage_cell_is_recovered_and_left_out_conditions_foretold() -> None:
+def made_storage() -> Rows:
+    """Six conditions of five check-ups that follow `LAW` exactly."""
     days = np.array([30.0, 90, 200, 400, 800])
     points = [(10, 0.5), (25, 0.2), (25, 0.9), (40, 0.5), (40, 0.1), (50, 0.7)]
     parts = {k: [] for k in ("test_id", "temp_c", "soc_frac", "day", "capacity_frac")}
@@ -83,7 +85,11 @@ def test_a_made_storage_cell_is_recovered_and_left_out_conditions_foretold() -> 
     n = 30
     made = rows(n, kind=np.array(["calendar"] * n, dtype=object), test_id=np.array(parts["test_id"], dtype=object))
     numbers: dict[str, Any] = {k: np.array(v, dtype=float) for k, v in parts.items() if k != "test_id"}
-    made = replace(made, **numbers)
+    return replace(made, **numbers)
+
+
+def test_a_made_storage_cell_is_recovered_and_left_out_conditions_foretold() -> None:
+    made = made_storage()
     model = fit_storage(made)
     done = model.forecast(made)
     assert np.abs(done.loss_frac - (1 - made.capacity_frac)).max() < 0.002
@@ -102,6 +108,31 @@ def test_calibration_holds_eighty_per_cent_and_beats_constant_width_on_uneven_er
     flat = np.full(sd.size, constant_half_frac(error, test))
     assert np.mean(np.abs(error) <= flat) == pytest.approx(0.8, abs=0.01)
     assert interval_score(error, -half, half).mean() < interval_score(error, -flat, flat).mean()
+
+
+def test_what_is_left_out_is_not_fitted_to() -> None:
+    """The law that predicts a group never gets a row of it; rows of group '' are fitted to and not predicted."""
+    made = made_storage()
+    condition = storage_conditions(made)
+    group = np.where(made.temp_c == 25.0, "", condition).astype(object)
+    seen: list[np.ndarray] = []
+
+    def fit(keep: np.ndarray) -> StorageModel:
+        seen.append(keep)
+        return fit_storage(made.take(keep))
+
+    found = left_out(made, group, fit)
+    names = [n for n in np.unique(group) if n]
+    assert len(seen) == len(names) == 4
+    for keep, name in zip(seen, names, strict=True):
+        assert np.array_equal(keep, group != name)
+    assert (found.rows.temp_c != 25.0).all() and found.error_frac.size == 20
+    # A condition that ages twice as fast as all others is missed by half of its loss when it is left out.
+    odd = condition == condition[-1]
+    loss = np.where(odd, 2.0, 1.0) * (1.0 - made.capacity_frac)
+    fast = replace(made, capacity_frac=1.0 - loss)
+    away = left_out(fast, condition, lambda keep: fit_storage(fast.take(keep)))
+    assert away.error_frac[odd].mean() < -0.25 * loss[odd].mean()
 
 
 def test_interval_score_by_hand() -> None:

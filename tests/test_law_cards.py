@@ -54,6 +54,8 @@ def test_laws_of_ageing_tests_have_cards_with_every_test_left_out():
         assert len(each) == said.tests
         assert np.mean([x[0] for x in each]) == pytest.approx(said.rmse_pp, abs=0.02)
         assert card.evidence.inside_80_frac == pytest.approx(said.inside_80_frac, abs=0.02)
+        # The record tells errors of the loss, the card those of the capacity: a law that says too much loss is below.
+        assert np.mean([x[1] for x in each]) == pytest.approx(-said.bias_pp, abs=0.02)
 
 
 def test_what_the_packaged_tests_leave_open_is_said_of_packaged_laws_alone(tmp_path):
