@@ -91,7 +91,7 @@ def test_duty_of_a_test_turns_over_what_its_conditions_say(depth: float, place: 
     assert np.ptp(soc) == pytest.approx(depth, rel=1e-6)
     minutes = [max(1, round(60 * depth / rate)) for rate in (charge, discharge)]
     cycles = np.abs(np.diff(soc)).sum() / 2 / depth
-    assert cycles == pytest.approx(duty.steps / sum(minutes), rel=0.02)
+    assert cycles == pytest.approx(duty.steps / sum(minutes), rel=0.02, abs=0.5)  # the last cycle may end half-way
     assert duty.current_a[:, Use.CHARGE].min() >= 0 >= duty.current_a[:, Use.DRIVE].max()
 
 
