@@ -15,6 +15,7 @@ from reports.rows_fleet import FleetData
 
 # Effects outside this range need an explanation (published studies lie within it).
 EXPECTED_EFFECT_PP = (-1.0, 9.0)
+_MOST_FLAGGED = 50
 # Shares of readings kept aside inside the 80 % range from which on its width is called wrong.
 INSIDE_WIDE, INSIDE_NARROW = 0.9, 0.65
 
@@ -283,19 +284,21 @@ def _plating(data: FleetData) -> list[str]:
 
 def _range_section(data: FleetData) -> Section:
     low, high = EXPECTED_EFFECT_PP
-    flagged: list[tuple[str, ...]] = []
-    for v in data.vehicles:
-        year = max((f.year for f in v.forecasts), default=0)
-        flagged += [
-            (
-                v.vehicle.vehicle_id,
-                label_of(data.policies, f.policy_id),
-                t.points(f.diff_p50_pp, 2),
-                t.points_range(f.diff_p10_pp, f.diff_p90_pp, 2),
-            )
-            for f in v.forecasts
-            if f.year == year and not low <= f.diff_p50_pp <= high
-        ]
+    found = [
+        (max(low - f.diff_p50_pp, f.diff_p50_pp - high), v.vehicle.vehicle_id, f)
+        for v in data.vehicles
+        for f in v.forecasts
+        if f.year == max(x.year for x in v.forecasts) and not low <= f.diff_p50_pp <= high
+    ]
+    flagged = [
+        (
+            vehicle_id,
+            label_of(data.policies, f.policy_id),
+            t.points(f.diff_p50_pp, 2),
+            t.points_range(f.diff_p10_pp, f.diff_p90_pp, 2),
+        )
+        for _, vehicle_id, f in sorted(found, key=lambda x: (-x[0], x[1], x[2].policy_id))
+    ]
     outside = sorted(v.state.outside_frac for v in data.vehicles if v.state.outside_frac is not None)
     paragraphs = [
         f"{t.plural(len(flagged), 'vehicle-setting')} outside {t.points(low, 0)} to {t.points(high, 0)} points: such an"
@@ -308,9 +311,10 @@ def _range_section(data: FleetData) -> Section:
         )
     paragraphs += _plating(data)
     table = plain_table(
-        "Effects outside the range of published studies.",
+        "Effects outside the range of published studies, in points, furthest first"
+        + (f": {_MOST_FLAGGED} of {len(flagged)}." if len(flagged) > _MOST_FLAGGED else "."),
         ("Vehicle", "Setting", "Extra wear", "Range"),
-        flagged[:50],
+        flagged[:_MOST_FLAGGED],
         2,
     )
     return Section("validity", "Validity", paragraphs=tuple(paragraphs), tables=(table,) if flagged else ())

@@ -259,6 +259,15 @@ def test_figures_of_the_night(fleet, decide_rows):
     assert decide_fleet.kpi_rows([], inputs.policies, inputs.terms)[0]["value"] == 0
 
 
+@pytest.mark.parametrize(("effect_pp", "flagged"), [(-1.1, 1), (-0.9, 0), (8.9, 0), (9.1, 1)])
+def test_effects_that_no_published_model_has_are_counted(fleet, decide_rows, effect_pp, flagged):
+    inputs = decide_rows.vehicle_inputs()
+    odd = replace(fleet[0].sums["evening_peak"], fade_diff_pp=effect_pp)
+    changed = [replace(fleet[0], sums=fleet[0].sums | {"evening_peak": odd})]
+    rows = {r["kpi"]: r for r in decide_fleet.kpi_rows(changed, inputs.policies, inputs.terms)}
+    assert rows["v2h_effect_unusual_vehicles"]["value"] == flagged
+
+
 def test_conformance_candidates_are_sorted_and_have_a_duty(fleet, decide_rows):
     found = decide.conformance_candidates(list(reversed(fleet)))
     duty = policy_duty(decide_rows.vehicle_inputs(), "evening_peak")

@@ -193,6 +193,29 @@ def test_ranges_that_hold_too_many_or_too_few_readings_are_said(page_rows: Modul
     assert "ranges are too" not in said(0.8)
 
 
+def test_effects_that_no_published_study_has_are_listed_furthest_first_and_cut_off_aloud(
+    page_rows: ModuleType,
+) -> None:
+    f = page_rows.fleet(60)
+    last = max(x.year for x in f.vehicles[0].forecasts)
+
+    def said(effects: list[float]) -> str:
+        """Effect of one setting of each of the first vehicles at the horizon; all others 0."""
+        vehicles = []
+        for i, v in enumerate(f.vehicles):
+            rows = [replace(x, diff_p50_pp=0.0) for x in v.forecasts]
+            at = next(k for k, x in enumerate(rows) if x.year == last)
+            rows[at] = replace(rows[at], diff_p50_pp=effects[i] if i < len(effects) else 0.0)
+            vehicles.append(replace(v, forecasts=tuple(rows)))
+        return _checked(fleet_models.models_page(replace(f, vehicles=tuple(vehicles))))[0]
+
+    assert "0 vehicle-settings outside" in said([-0.99, 8.99])
+    few = said([-1.01, 9.5, -3.0])
+    assert "3 vehicle-settings outside" in few and "in points, furthest first." in few
+    assert few.index("−3.00") < few.index("+9.50") < few.index("−1.01")
+    assert "furthest first: 50 of 60." in said([10.0 + 0.1 * i for i in range(60)])
+
+
 def test_missing_parts_become_sentences(page_rows: ModuleType) -> None:
     v = page_rows.vehicle(9, "prior_only", False)
     bare = replace(
