@@ -13,6 +13,7 @@ from models.laws import sei
 from models.laws.base import Law
 from models.laws.power import PowerLaw, exposures_of
 from models.laws.sei import SeiLaw
+from models.laws.vector_math import BRIEF
 
 LEVELS = (1.0, 0.9, 0.7)
 """Present capacities at which a policy is dispatched: fade feeds back on duty. [1]
@@ -31,21 +32,29 @@ def daily_exposures(duty: Duty, pack: Pack, laws: Sequence[Law]) -> dict[str, Fl
     dict[str, FloatArray]
         law_id -> shape (days, k) with the k of the law.
     """
-    found: dict[str, FloatArray] = {}
+    return _of_each((duty,), pack, laws)[0]
+
+
+def _of_each(duties: Sequence[Duty], pack: Pack, laws: Sequence[Law]) -> list[dict[str, FloatArray]]:
+    """`daily_exposures` of several duties: laws of a kind and duties of a pack share much of their work."""
+    found: list[dict[str, FloatArray]] = [{} for _ in duties]
     of_cell: dict[tuple[str, object], list[SeiLaw]] = {}
     power: list[PowerLaw] = []
-    for law in laws:  # members of a kind share most of their work
+    for law in laws:
         if isinstance(law, SeiLaw):
             of_cell.setdefault((law.cell_id, law.home), []).append(law)
         elif isinstance(law, PowerLaw):
             power.append(law)
         else:
-            found[law.law_id] = law.exposures(duty, pack)
+            for one, duty in zip(found, duties, strict=True):
+                one[law.law_id] = law.exposures(duty, pack)
     for members in of_cell.values():
-        found |= sei.exposures_of(members, duty, pack)
+        for one, daily in zip(found, sei.exposures_of(members, duties, pack), strict=True):
+            one |= daily
     if power:
-        found |= exposures_of(power, duty, pack)
-    return {law.law_id: found[law.law_id] for law in laws}
+        for one, daily in zip(found, exposures_of(power, duties, pack), strict=True):
+            one |= daily
+    return [{law.law_id: one[law.law_id] for law in laws} for one in found]
 
 
 def months_between(days: float) -> int:
@@ -113,7 +122,24 @@ def year_exposures(duty: Duty, pack: Pack, laws: Sequence[Law]) -> dict[str, Flo
     ValueError
         The duty does not last 364 days.
     """
-    return {law_id: twelve_periods(daily) for law_id, daily in daily_exposures(duty, pack, laws).items()}
+    return {law_id: levels[0] for law_id, levels in level_exposures((duty,), pack, laws).items()}
+
+
+def level_exposures(duties: Sequence[Duty], pack: Pack, laws: Sequence[Law]) -> dict[str, FloatArray]:
+    """`year_exposures` of one policy's years at several present capacities.
+
+    Returns
+    -------
+    dict[str, FloatArray]
+        law_id -> shape (duties, 12, k).
+
+    Raises
+    ------
+    ValueError
+        A duty does not last 364 days.
+    """
+    daily = _of_each(duties, pack, laws)
+    return {law.law_id: np.stack([twelve_periods(one[law.law_id]) for one in daily]) for law in laws}
 
 
 def twelve_periods(daily: FloatArray) -> FloatArray:
@@ -126,7 +152,7 @@ def twelve_periods(daily: FloatArray) -> FloatArray:
     return out
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**BRIEF)
 def _share_days(daily, length, scale, out):  # pragma: no cover
     """Add each day to the period it begins in, and what lies beyond that one's end to the next."""
     for day in range(daily.shape[0]):

@@ -18,6 +18,7 @@ from models.domain import BASELINE_POLICY, DAYS_PER_MONTH, FloatArray, History, 
 from models.ensemble import Worlds, pack_capacity
 from models.exposure import LEVELS
 from models.laws.base import Law
+from models.laws.vector_math import BRIEF
 from models.quantiles import weighted_quantile
 
 MONTHS_PER_YEAR = 12
@@ -167,7 +168,7 @@ def with_cycle_error(capacity_frac: FloatArray, worlds: Worlds, cycles: FloatArr
     return out
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**BRIEF)
 def _take_cycles(capacity, error, cycles):  # pragma: no cover
     for d in range(capacity.shape[0]):
         today = capacity[d, 0]

@@ -15,7 +15,7 @@ import numpy as np
 from models.calibration import TYPICAL_CYCLES_PER_YEAR, typical_duty
 from models.domain import BASELINE_POLICY, Duty, FloatArray, History, Pack, Readings
 from models.ensemble import Worlds, worlds
-from models.exposure import LEVELS, year_exposures
+from models.exposure import LEVELS, level_exposures
 from models.forecast import Fan, project_vehicle
 from models.laws.base import Law
 from models.packs import mean_ocv_v, ocv_of
@@ -56,8 +56,7 @@ def reference_duty(pack: Pack, export: bool, level: float = 1.0) -> Duty:
 
 def reference_exposures(pack: Pack, laws: Sequence[Law], export: bool) -> dict[str, FloatArray]:
     """Exposures of the profile at falling capacity, law -> (levels, 12, k)."""
-    years = [year_exposures(reference_duty(pack, export, level), pack, laws) for level in LEVELS]
-    return {law.law_id: np.stack([y[law.law_id] for y in years]) for law in laws}
+    return level_exposures([reference_duty(pack, export, level) for level in LEVELS], pack, laws)
 
 
 def reference_fan(

@@ -166,7 +166,7 @@ class PowerLaw:
 
     def exposures(self, duty: Duty, pack: Pack) -> FloatArray:
         """Daily exposures, shape (days, 4); a half cycle counts on the day on which it ends."""
-        return exposures_of((self,), duty, pack)[self.law_id]
+        return exposures_of((self,), (duty,), pack)[0][self.law_id]
 
     def _table(self, ocv: OcvCurve) -> FloatArray:
         """Growth of the storage term a day, over SOC and temperature."""
@@ -270,28 +270,39 @@ class PowerLaw:
         return shares, float(z[union].sum()) / total, total ** self.exponents[term]
 
 
-def exposures_of(laws: Sequence[PowerLaw], duty: Duty, pack: Pack) -> dict[str, FloatArray]:
-    """Daily exposures of several laws with one pass over the duty; the same numbers as each law alone.
+def exposures_of(laws: Sequence[PowerLaw], duties: Sequence[Duty], pack: Pack) -> list[dict[str, FloatArray]]:
+    """Daily exposures of several laws with one pass over each duty; the same numbers as each law and duty alone.
 
     Returns
     -------
-    dict[str, FloatArray]
-        law_id -> shape (days, 4); a half cycle counts on the day on which it ends.
+    list of dict[str, FloatArray]
+        Of each duty law_id -> shape (days, 4); a half cycle counts on the day on which it ends.
     """
-    per_day = _steps_per_day(duty)
-    days = -(-duty.steps // per_day)
-    stored = np.empty((len(laws), days))
-    tables = _tables(laws, pack.ocv)
-    half, day, inside = _pass(duty, pack, tables, stored, any(law.reads_voltage for law in laws))
-    cycles = _half(half, day)
-    found: dict[str, FloatArray] = {}
-    last_day = duty.steps / per_day - (days - 1)
-    for q, law in enumerate(laws):
+    tables, with_voltage = _tables(laws, pack.ocv), any(law.reads_voltage for law in laws)
+    passed: list[tuple[FloatArray, FloatArray, IntArray, float]] = []
+    for duty in duties:
+        per_day = _steps_per_day(duty)
+        days = -(-duty.steps // per_day)
+        stored = np.empty((len(laws), days))
+        half, day, inside = _pass(duty, pack, tables, stored, with_voltage)
         if not inside:  # colder or hotter than the table: step by step
-            stored[q] = np.bincount(np.arange(duty.steps) // per_day, law._calendar_z(duty, pack), days)
-        growth = power(law._cycling_k(cycles), 1.0 / law.exponents[1])
-        found[law.law_id] = kernel.by_day(stored[q], last_day, day, growth, cycles.full_cycles)
-    return found
+            for q, law in enumerate(laws):
+                stored[q] = np.bincount(np.arange(duty.steps) // per_day, law._calendar_z(duty, pack), days)
+        passed.append((stored, half, day, duty.steps / per_day - (days - 1)))
+    cycles = _half(np.concatenate([half for _, half, *_ in passed], axis=1), np.empty(0, np.int64))
+    growth = [power(law._cycling_k(cycles), 1.0 / law.exponents[1]) for law in laws]
+    out: list[dict[str, FloatArray]] = []
+    first = 0
+    for stored, half, day, last_day in passed:
+        own = slice(first, first + day.size)
+        first += day.size
+        out.append(
+            {
+                law.law_id: kernel.by_day(stored[q], last_day, day, growth[q][own], half[kernel.FULL])
+                for q, law in enumerate(laws)
+            }
+        )
+    return out
 
 
 def _tables(laws: Sequence[PowerLaw], ocv: OcvCurve) -> FloatArray:

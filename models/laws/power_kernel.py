@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.domain import BoolArray, FloatArray, IntArray
 from models.laws.power_store import STILL_SOC, Places, room_for, store_block
-from models.laws.vector_math import VECTOR
+from models.laws.vector_math import BRIEF, VECTOR
 
 KELVIN = 273.15
 LEAST_MOVED = 1e-9  # throughput of a stretch from which on its own conditions can be told from rounding
@@ -257,7 +257,7 @@ def duty_pass(
     return half, day, outside == 0
 
 
-@njit(**VECTOR)
+@njit(**BRIEF)
 def by_day(
     stored: FloatArray, last_day: float, day: IntArray, growth: FloatArray, full_cycles: FloatArray
 ) -> FloatArray:

@@ -281,6 +281,19 @@ _SYMBOLS = {
 """Letters of each equation and the parameters they stand for, so that a page can give their values."""
 
 
+class _Rate:
+    """A rate with the parameters it is made of: a process that it is handed to makes it again."""
+
+    def __init__(self, form: Callable[[Entry], Callable[..., FloatArray]], entry: Entry) -> None:
+        self._form, self._entry, self._rate = form, entry, form(entry)
+
+    def __call__(self, *conditions: FloatArray) -> FloatArray:
+        return self._rate(*conditions)
+
+    def __reduce__(self) -> tuple[type[_Rate], tuple[Callable[[Entry], Callable[..., FloatArray]], Entry]]:
+        return _Rate, (self._form, self._entry)
+
+
 def calendar_rate(entry: Entry) -> CalendarRate:
     """The calendar rate an entry names in ``calendar_form``.
 
@@ -289,7 +302,7 @@ def calendar_rate(entry: Entry) -> CalendarRate:
     ParameterError
         There is no such form.
     """
-    return _form(_CALENDAR, entry, "calendar_form")(entry)
+    return _Rate(_form(_CALENDAR, entry, "calendar_form"), entry)
 
 
 def cycling_rate(entry: Entry) -> CyclingRate:
@@ -300,7 +313,7 @@ def cycling_rate(entry: Entry) -> CyclingRate:
     ParameterError
         There is no such form.
     """
-    return _form(_CYCLING, entry, "cycling_form")(entry)
+    return _Rate(_form(_CYCLING, entry, "cycling_form"), entry)
 
 
 def _form(forms: dict[str, Callable[[Entry], _F]], entry: Entry, key: str) -> Callable[[Entry], _F]:

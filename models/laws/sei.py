@@ -19,6 +19,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +31,12 @@ from models.laws.sei_daily import daily_growth
 from models.laws.sei_kernel import SeiConstants, run_segment
 from models.laws.sei_project import STATES, balance_grid, project_draws
 from models.laws.sei_steps import Steps
-from models.laws.sei_vector import NO_GRID, Grid, anode_points
+from models.laws.sei_vector import NO_GRID, Grid, Singles, anode_points
 from models.parameters import Entry, entry, load
 
 LAW_IDS = ("sei_ec", "sei_interstitial")
-VERSION = 9
+VERSION = 10
+_WHOLE_STEP = np.empty(0)
 NODES = {
     "sei_ec": np.array([4e-4, 4e-3, 0.015, 0.04, 0.09, 0.17, 0.32, 0.65]),
     "sei_interstitial": np.array([4e-4, 0.03, 0.1, 0.25, 0.6]),  # 1/G is all but proportional to the thickness
@@ -49,8 +51,11 @@ FULLNESS = {
     "sei_interstitial": np.concatenate([[0.5, 0.58, 0.64], _STEPS, [1.03, 1.06, 1.1]]),
 }
 """Windows at which growth is stored: full anode's stoichiometry over that of the new cell. [1]"""
-COARSE = {"sei_ec": np.array([0, 3, 7, 12, 14]), "sei_interstitial": np.array([0, 3, 9, 16, 22, 25])}
-"""Windows that have all nodes: how growth depends on thickness changes little between windows."""
+COARSE = {"sei_ec": np.array([0, 3, 7, 12, 14]), "sei_interstitial": np.array([0, 4, 10, 16, 22, 25])}
+"""Windows that have all nodes: how growth depends on thickness changes little between windows.
+
+They are windows of both members, and fewer than a vector register holds: see `models.laws.sei_vector.Grid`.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +68,7 @@ class SeiTables:
     exchange_a_m2: FloatArray
 
     @cached_property
-    def anode_points(self) -> FloatArray:
+    def anode_points(self) -> Singles:
         """What the kernel looks up of the anode, side by side (see `models.laws.sei_vector.anode_points`)."""
         return anode_points(self.esoh.anode_ocp_v, self.exchange_a_m2, self.entropic_v_per_k)
 
@@ -173,7 +178,7 @@ class SeiLaw:
 
     def exposures(self, duty: Duty, pack: Pack) -> FloatArray:
         """Daily exposures, shape (days, k): film growth at every window and node, full cycles, trapped lithium."""
-        return exposures_of((self,), duty, pack)[self._law_id]
+        return exposures_of((self,), (duty,), pack)[0][self._law_id]
 
     def project(
         self,
@@ -297,40 +302,44 @@ def members(cell_id: str, home: Path | None = None) -> tuple[SeiLaw, ...]:
     return tuple(SeiLaw(cell_id, law_id, home) for law_id in LAW_IDS if parameters_id(law_id, parameter_set) in known)
 
 
-def exposures_of(laws: Sequence[SeiLaw], duty: Duty, pack: Pack) -> dict[str, FloatArray]:
+def exposures_of(laws: Sequence[SeiLaw], duties: Sequence[Duty], pack: Pack) -> list[dict[str, FloatArray]]:
     """Daily exposures of one member or of both members of a cell: both at once cost little more than one.
 
     Returns
     -------
-    dict[str, FloatArray]
-        law_id -> shape (days, k); the same numbers whether a member is alone or not.
+    list of dict[str, FloatArray]
+        Of each duty law_id -> shape (days, k); the same numbers whether a member is alone or not.
 
     Raises
     ------
     ValueError
-        A state of charge or a temperature of the duty is missing: the kernel would read beside its tables.
+        A state of charge or a temperature of a duty is missing: the kernel would read beside its tables.
     """
-    if not (np.isfinite(duty.cell_soc_frac).all() and np.isfinite(duty.temp_c).all()):
-        raise ValueError("a duty needs a state of charge and a temperature at every step: fill the gaps before")
     windows, grids = _grids(tuple((law.cell_id, law.law_id, law.home, law.version) for law in laws))
     by_id = {law.law_id: law.tables for law in laws}
     ec, inter = (by_id.get(law_id, laws[0].tables) for law_id in LAW_IDS)
-    found = daily_growth(
-        np.clip(duty.cell_soc_frac, 0.0, 1.0),
-        duty.temp_c,
-        duty.current_a,
-        np.empty(0) if duty.flow_a is None else duty.flow_a,
-        1.0 / pack.capacity_ah,
-        duty.step_hours,
-        24 * 60 // duty.step_minutes,
-        windows,
-        grids.get(LAW_IDS[0], NO_GRID),
-        ec.constants,
-        grids.get(LAW_IDS[1], NO_GRID),
-        inter.constants,
-        inter.anode_points,
-    )
-    return {law_id: rows for law_id, rows in zip(LAW_IDS, found, strict=True) if law_id in by_id}
+    wanted = grids.get(LAW_IDS[0], NO_GRID), ec.constants, grids.get(LAW_IDS[1], NO_GRID), inter.constants
+    out: list[dict[str, FloatArray]] = []
+    for duty in duties:
+        soc, temp_c = duty.cell_soc_frac, duty.temp_c
+        if not isfinite(float(soc.sum()) + float(temp_c.sum())):
+            raise ValueError("a duty needs a state of charge and a temperature at every step: fill the gaps before")
+        if float(soc.min()) < 0.0 or float(soc.max()) > 1.0:
+            soc = np.clip(soc, 0.0, 1.0)
+        found = daily_growth(
+            soc,
+            temp_c,
+            duty.current_a,
+            _WHOLE_STEP if duty.flow_a is None else duty.flow_a,
+            1.0 / pack.capacity_ah,
+            duty.step_hours,
+            24 * 60 // duty.step_minutes,
+            windows,
+            *wanted,
+            inter.anode_points,
+        )
+        out.append({law_id: rows for law_id, rows in zip(LAW_IDS, found, strict=True) if law_id in by_id})
+    return out
 
 
 @lru_cache(maxsize=32)
@@ -338,7 +347,9 @@ def _grids(members: tuple[tuple[str, str, Path | None, str], ...]) -> tuple[Floa
     """All windows of some members of a cell, shape (w, 4), and which of them each member wants."""
     ordered = sorted(members, key=lambda m: FULLNESS[m[1]].size)  # both members share the windows of the smaller one
     least = FULLNESS[ordered[0][1]]
-    fullness = np.concatenate([least, *(np.setdiff1d(FULLNESS[m[1]], least) for m in ordered[1:])])
+    first = np.unique(np.concatenate([FULLNESS[m[1]][COARSE[m[1]]] for m in ordered]))
+    rest = [np.setdiff1d(least, first), *(np.setdiff1d(FULLNESS[m[1]], least) for m in ordered[1:])]
+    fullness = np.concatenate([first, *rest])
     windows, grids, by_size = np.empty((fullness.size, 4)), dict[str, Grid](), np.argsort(fullness)
     for m in ordered:
         at = by_size[np.searchsorted(fullness, FULLNESS[m[1]], sorter=by_size)]

@@ -10,7 +10,8 @@ Written for speed; the plain form of the same sums is `models.laws.sei_kernel.st
   with diffusion two temperatures that have the first four moments (Gauss's quadrature).
 - With Butler-Volmer's z = j / (2 j0), exp(F eta / RT) is (z + sqrt(1 + z^2))^2: no asinh. All exponents are halved:
   what the kinetics want comes first, its square is what goes with k.
-- Loops over windows compile to vector instructions (`models.laws.sei_vector`).
+- Loops over windows compile to vector instructions (`models.laws.sei_vector`), in single precision: eight numbers at a
+  time, and 1e-6 of a day's growth. Time, full cycles and trapped lithium are summed in double precision.
 """
 
 from __future__ import annotations
@@ -22,14 +23,27 @@ from numba import njit
 
 from models.domain import FloatArray
 from models.laws.esoh import EDGE
-from models.laws.sei_kernel import FARADAY, GAS, KELVIN, MOST_PARTS, SeiConstants, cut_step, is_parked
-from models.laws.sei_vector import Grid, add_film, add_slow, add_slow_pair, exp_all, place, series_exp, take
-from models.laws.vector_math import BLOCK, VECTOR, blocks, padded
+from models.laws.sei_kernel import FARADAY, GAS, KELVIN, MOST_PARTS, SeiConstants, cut_step, flows_of, rest_before
+from models.laws.sei_vector import (
+    LANES,
+    Grid,
+    Singles,
+    add_film,
+    add_slow,
+    add_slow_pair,
+    at_all_nodes,
+    exp_all,
+    place,
+    series_exp,
+    take,
+)
+from models.laws.vector_math import VECTOR, blocks, padded
 
 REACH_PER_K = 4e-5  # change of 1/T up to which a rest is one series: 3 K
 POTENTIAL_SLOPE = FARADAY / GAS  # [K/V]
 _SPEED, _SLOW_PARTICLE, _SLOW_EXCHANGE, _FILM = range(4)
 STILL_C_RATE = 1e-5  # [1/h]
+_NONE, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 
 
 @njit(forceinline=True, **VECTOR)
@@ -50,62 +64,47 @@ def _two_temperatures(
 
 
 @njit(**VECTOR)
-def _heat_terms(k: SeiConstants, film_potential_v: float) -> tuple[FloatArray, FloatArray]:
-    """Exponents of what depends on temperature alone, as slope x 1/T + offset; parts are `_SPEED` and so on."""
-    slope, offset = np.zeros(BLOCK), np.zeros(BLOCK)
-    for part, activation in (
-        (_SPEED, -k.film_activation_j),
-        (_SLOW_PARTICLE, k.diffusivity_activation_j),
-        (_SLOW_EXCHANGE, k.exchange_activation_j),
-    ):
-        slope[part], offset[part] = activation / GAS, -activation / GAS / k.reference_k
+def _heat_terms(k: SeiConstants, film_potential_v: float) -> tuple[Singles, Singles]:
+    """Exponents of what depends on temperature alone, linear in 1/T less that of the reference; parts as `_SPEED`."""
+    slope, offset = np.zeros(LANES, np.float32), np.zeros(LANES, np.float32)
+    slope[_SPEED] = -k.film_activation_j / GAS
+    slope[_SLOW_PARTICLE], slope[_SLOW_EXCHANGE] = k.diffusivity_activation_j / GAS, k.exchange_activation_j / GAS
     slope[_FILM] = -0.5 * POTENTIAL_SLOPE * film_potential_v
+    offset[_FILM] = -0.5 * POTENTIAL_SLOPE * film_potential_v / k.reference_k
     return slope, offset
 
 
 @njit(forceinline=True, **VECTOR)
-def _heat_at(slope: FloatArray, offset: FloatArray, inverse: float, out: FloatArray) -> None:
-    for i in range(BLOCK):
-        out[i] = slope[i] * inverse + offset[i]
+def _heat_at(slope: Singles, offset: Singles, warmer: np.float32, out: Singles) -> None:
+    for i in range(slope.size):
+        out[i] = slope[i] * warmer + offset[i]
     exp_all(out)
 
 
 @njit(forceinline=True, **VECTOR)
-def _add_rest(
-    ec_rows: FloatArray,
-    still_row: FloatArray,
+def _slow_at(anchor: Singles, slope: Singles, change: np.float32, out: Singles) -> None:
+    """Slowness of the kinetics at a changed 1/T."""
+    for w in range(slope.size):
+        out[w] = anchor[w] * series_exp(slope[w] * change)
+
+
+@njit(forceinline=True, **VECTOR)
+def _add_still(
+    row: Singles,
     moments: tuple[float, float, float, float, float, float, float],
     speed: float,
     speed_slope: float,
-    slope: FloatArray,
-    anchor: FloatArray,
-    ec_slope: FloatArray,
-    ec_anchor: FloatArray,
-    film: FloatArray,
-    one: FloatArray,
-    other: FloatArray,
+    slope: Singles,
+    anchor: Singles,
 ) -> None:
-    """Growth of both members in a rest that has ended, from its moments.
-
-    ``still_row`` is that over interstitials at a film of one unit, which it is inverse to.
-    """
-    if ec_slope.size > 0:
-        c_1, c_2, h_1, h_2 = _two_temperatures(moments)
-        for w in range(ec_slope.size):
-            one[w] = ec_anchor[w] * series_exp(ec_slope[w] * c_1)
-        h_1 *= speed * series_exp(speed_slope * c_1)
-        if h_2 > 0.0:
-            for w in range(ec_slope.size):
-                other[w] = ec_anchor[w] * series_exp(ec_slope[w] * c_2)
-            add_slow_pair(ec_rows, h_1, one, h_2 * speed * series_exp(speed_slope * c_2), other, film)
-        else:
-            add_slow(ec_rows, h_1, one, film)
-    if still_row.size > 0:
-        m_0, m_1, m_2, m_3, m_4, m_5, m_6 = moments
-        for w in range(anchor.size):
-            s = slope[w] + speed_slope
-            grown = anchor[w] * (m_0 + s * (m_1 + s * (m_2 + s * (m_3 + s * (m_4 + s * (m_5 + s * m_6))))))
-            still_row[w] += speed * grown
+    """Growth over interstitials in a rest at a film of one unit, which it is inverse to."""
+    m_0, m_1, m_2, m_3 = np.float32(moments[0]), np.float32(moments[1]), np.float32(moments[2]), np.float32(moments[3])
+    m_4, m_5, m_6 = np.float32(moments[4]), np.float32(moments[5]), np.float32(moments[6])
+    by, warmer = np.float32(speed), np.float32(speed_slope)
+    for w in range(row.size):
+        s = slope[w] + warmer
+        grown = anchor[w] * (m_0 + s * (m_1 + s * (m_2 + s * (m_3 + s * (m_4 + s * (m_5 + s * m_6))))))
+        row[w] += by * grown
 
 
 @njit(**VECTOR)
@@ -122,7 +121,7 @@ def daily_growth(
     ec_k: SeiConstants,
     inter: Grid,
     inter_k: SeiConstants,
-    points: FloatArray,
+    points: Singles,
 ) -> tuple[FloatArray, FloatArray]:
     """Daily exposures of both members: growth at windows and nodes, full cycles, lithium trapped per unit of wear.
 
@@ -150,62 +149,93 @@ def daily_growth(
     """
     days = (temp_c.size + steps_per_day - 1) // steps_per_day
     k = inter_k if inter.fine.size > 0 else ec_k
-    b_rest = 1.0 / (ec_k.solvent_mol_m3 * ec_k.film_diffusivity_m2_s)
-    a_first = 1.0 / (ec_k.solvent_mol_m3 * ec_k.kinetic_m_s * ec_k.film_unit_m)
-    inter_first = 1.0 / (k.speed * inter_k.interstitial_mol_m_s)
+    ec_first = k.speed * ec_k.solvent_mol_m3 * ec_k.film_diffusivity_m2_s  # film units squared an hour
+    a_first = ec_k.film_diffusivity_m2_s / (ec_k.kinetic_m_s * ec_k.film_unit_m)
+    inter_first = k.speed * inter_k.interstitial_mol_m_s
     density = k.capacity_ah / k.surface_m2  # current over capacity to current density
     shift_first = density * k.radius_m / (5.0 * k.diffusivity_m2_s * FARADAY * k.c_max_mol_m3)
     ohmic = -density * k.film_resistivity_ohm_m * k.film_unit_m * POTENTIAL_SLOPE
     scale, flat = points.shape[0] / (1.0 - 2.0 * EDGE), points.ravel()
     first, wide = padded((windows[:, 0] - EDGE) * scale), padded((windows[:, 1] - windows[:, 0]) * scale)
     n_w, n_ec, n_inter = first.size, blocks(ec.fine.size), blocks(inter.fine.size)
-    ec_rows, inter_rows = np.zeros((ec.nodes.size, n_ec)), np.zeros((inter.nodes.size, n_inter))
-    still_row, film = np.zeros(n_inter), b_rest * ec.nodes
+    single = np.float32
+    ec_rows = np.zeros((ec.nodes.size, at_all_nodes(ec)), single)
+    inter_rows = np.zeros((inter.nodes.size, at_all_nodes(inter)), single)
+    ec_fine, inter_fine, inter_middle = np.zeros(n_ec, single), np.zeros(n_inter, single), single(1.0)
+    if n_inter > 0:
+        inter_middle = single(1.0 / inter.nodes[inter.middle])
+    still_row, film = np.zeros(n_inter, single), ec.nodes.astype(single)
     ec_out, ec_trapped = _empty_days(days, ec, windows, ec_k)
     inter_out, inter_trapped = _empty_days(days, inter, windows, inter_k)
-    slope, anchor, ec_slope, ec_anchor = np.empty(n_w), np.empty(n_w), np.empty(n_ec), np.empty(n_ec)
-    power, lift, one, other = np.empty(n_w), np.empty(n_w), np.empty(n_ec), np.empty(n_ec)
-    warm, moving_warm, at, way = np.zeros(n_w), np.zeros(n_w), np.empty(n_w, np.int32), np.empty(n_w)
-    nodes = padded(inter.nodes)
-    share = np.empty(nodes.size)
+    slope, anchor = np.empty(n_w, single), np.empty(n_w, single)
+    ec_slope, ec_anchor = np.empty(n_ec, single), np.empty(n_ec, single)
+    power, lift = np.empty(n_w, single), np.empty(n_w, single)
+    one, other = np.empty(n_ec, single), np.empty(n_ec, single)
+    warm, moving_warm = np.zeros(n_w, single), np.zeros(n_w, single)
+    at, way = np.empty(n_w, np.int32), np.empty(n_w, single)
+    nodes = padded(inter.nodes).astype(single)
+    share = np.empty(nodes.size, single)
     heat_slope, heat_offset = _heat_terms(k, ec_k.film_potential_v)
-    speed_slope, half_film, heat = heat_slope[_SPEED], -heat_slope[_FILM], np.empty(BLOCK)
+    speed_slope, half_film, heat = heat_slope[_SPEED], -heat_slope[_FILM], np.empty(LANES, single)
+    inverse_new = 1.0 / k.reference_k
+    per_kelvin, reference_k = single(POTENTIAL_SLOPE), single(k.reference_k)
     parts = np.empty((4, MOST_PARTS))
-    last, inverse_0, speed, cycles, cycles_soc = -1.0, 0.0, 0.0, 0.0, 0.0
+    last, inverse_0, ec_speed, inter_speed, cycles, cycles_soc = -1.0, 0.0, 0.0, 0.0, 0.0, 0.0
     m_0, m_1, m_2, m_3, m_4, m_5, m_6 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for i in range(temp_c.size):
         inverse = 1.0 / (temp_c[i] + KELVIN)
-        moves = not is_parked(i, cell_soc, current)  # most steps are
         n_parts, h, rate, soc = 1, step_hours, 0.0, cell_soc[i]
+        up, down = flows_of(current, i)
+        moves = up != 0.0 or down != 0.0 or cell_soc[i + 1] != soc  # most steps don't
         if moves:
-            n_parts = cut_step(i, cell_soc, current, flow, per_capacity, step_hours, parts)
-        for p in range(n_parts):
-            if moves:
+            drawn = flow[i] * per_capacity if flow.size > 0 else 0.0
+            n_parts = cut_step(
+                soc, cell_soc[i + 1], up * per_capacity, down * per_capacity, drawn, rest_before(cell_soc, i),
+                step_hours, parts,
+            )  # fmt: skip
+        ends = (i + 1) % steps_per_day == 0 or i + 1 == temp_c.size
+        for p in range(n_parts + ends):  # at the end of a day a rest ends, too
+            ending = p == n_parts
+            if ending:
+                rate = 0.0
+            elif moves:
                 h, rate, soc = parts[0, p], parts[1, p], 0.5 * (parts[2, p] + parts[3, p])
             if abs(rate) <= STILL_C_RATE:
-                if m_0 == 0.0 or soc != last or abs(inverse - inverse_0) > REACH_PER_K:
-                    if m_0 > 0.0:
-                        _add_rest(
-                            ec_rows, still_row, (m_0, m_1, m_2, m_3, m_4, m_5, m_6), speed, speed_slope, slope, anchor,
-                            ec_slope, ec_anchor, film, one, other,
-                        )  # fmt: skip
-                        m_0, m_1, m_2, m_3, m_4, m_5, m_6 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+                if ending or m_0 == 0.0 or soc != last or abs(inverse - inverse_0) > REACH_PER_K:
+                    if m_0 > 0.0 and n_ec > 0:
+                        c_1, c_2, h_1, h_2 = _two_temperatures((m_0, m_1, m_2, m_3, m_4, m_5, m_6))
+                        hours = single(h_1 * ec_speed) * series_exp(single(speed_slope * c_1))
+                        _slow_at(ec_anchor, ec_slope, single(c_1), one)
+                        if h_2 > 0.0:
+                            other_hours = single(h_2 * ec_speed) * series_exp(single(speed_slope * c_2))
+                            _slow_at(ec_anchor, ec_slope, single(c_2), other)
+                            add_slow_pair(ec_rows, ec_fine, hours, one, other_hours, other, film, ec.middle)
+                        else:
+                            add_slow(ec_rows, ec_fine, hours, one, film, ec.middle)
+                    if m_0 > 0.0 and n_inter > 0:
+                        _add_still(
+                            still_row, (m_0, m_1, m_2, m_3, m_4, m_5, m_6), inter_speed, speed_slope, slope, anchor
+                        )
+                    m_0, m_1, m_2, m_3, m_4, m_5, m_6 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+                    if ending:
+                        continue
                     if soc != last:
                         place(first, wide, soc, 0.0, points, at, way)
                         take(flat, 0, at, way, power)
                         if points.shape[1] > 4:
                             take(flat, 4, at, way, warm)
                         for w in range(n_w):
-                            slope[w] = -POTENTIAL_SLOPE * (power[w] - warm[w] * k.reference_k)
+                            slope[w] = -per_kelvin * (power[w] - warm[w] * reference_k)
                     last, inverse_0 = soc, inverse
-                    _heat_at(heat_slope, heat_offset, inverse, heat)
-                    speed = k.speed * heat[_SPEED]
+                    _heat_at(heat_slope, heat_offset, single(inverse - inverse_new), heat)
+                    ec_speed, inter_speed = ec_first * heat[_SPEED], inter_first * heat[_SPEED]
+                    cold = single(inverse)
                     for w in range(n_w):
-                        anchor[w] = 0.5 * (slope[w] * inverse - POTENTIAL_SLOPE * warm[w])
+                        anchor[w] = _HALF * (slope[w] * cold - per_kelvin * warm[w])
                     exp_all(anchor)
-                    by = a_first * heat[_FILM]
+                    by = single(a_first) * heat[_FILM]
                     for w in range(n_ec):
-                        ec_slope[w] = -0.5 * slope[w] - half_film
+                        ec_slope[w] = -_HALF * slope[w] - half_film
                         ec_anchor[w] = by / anchor[w]
                     for w in range(n_w):
                         anchor[w] *= anchor[w]
@@ -223,57 +253,55 @@ def daily_growth(
                 m_5 += moment
                 m_6 += moment * (change * (1 / 6))
             else:
-                _heat_at(heat_slope, heat_offset, inverse, heat)
+                _heat_at(heat_slope, heat_offset, single(inverse - inverse_new), heat)
                 shift = rate * shift_first * heat[_SLOW_PARTICLE]
-                half_j = -0.5 * rate * density * heat[_SLOW_EXCHANGE]
-                per_volt, warmer = POTENTIAL_SLOPE * inverse, temp_c[i] + KELVIN - k.reference_k
+                half_j = single(-0.5 * rate * density * heat[_SLOW_EXCHANGE])
+                per_volt = single(-0.5 * POTENTIAL_SLOPE * inverse)
+                warmer = single(temp_c[i] + KELVIN - k.reference_k)
                 place(first, wide, soc, shift * scale, points, at, way)
                 take(flat, 0, at, way, power)
                 take(flat, 2, at, way, lift)
                 if points.shape[1] > 4:
                     take(flat, 4, at, way, moving_warm)
                 for w in range(n_w):
-                    power[w] = -0.5 * per_volt * (power[w] + warmer * moving_warm[w])
+                    power[w] = per_volt * (power[w] + warmer * moving_warm[w])
                     z = half_j / lift[w]
-                    lift[w] = math.sqrt(1.0 + z * z) - z
+                    size = np.sqrt(_ONE + z * z) + abs(z)
+                    lift[w] = _ONE / size if z > _NONE else size  # sqrt(1 + z^2) - z without a difference
                 exp_all(power)
                 for w in range(n_w):
                     power[w] *= lift[w]
                 if n_ec > 0:
-                    by = a_first * heat[_FILM]
+                    by = single(a_first) * heat[_FILM]
                     for w in range(n_ec):
                         one[w] = by / power[w]
-                    add_slow(ec_rows, h * k.speed * heat[_SPEED], one, film)
+                    add_slow(ec_rows, ec_fine, single(h * ec_first) * heat[_SPEED], one, film, ec.middle)
                 if n_inter > 0:
-                    ohm = ohmic * rate * inverse
+                    ohm = single(-ohmic * rate * inverse)
                     for t in range(share.size):
-                        share[t] = -ohm * nodes[t]
+                        share[t] = ohm * nodes[t]
                     exp_all(share)
-                    by = h * heat[_SPEED] / inter_first
+                    by = single(h * inter_first) * heat[_SPEED]
                     for t in range(share.size):
                         share[t] *= by / nodes[t]
                     for w in range(n_w):
                         power[w] *= power[w]
-                    add_film(inter_rows, power, share)
+                    add_film(inter_rows, inter_fine, power, share, inter.middle)
             if rate != 0.0:
                 moved = 0.5 * abs(rate) * h
                 cycles += moved
                 cycles_soc += moved * soc
-        if (i + 1) % steps_per_day == 0 or i + 1 == temp_c.size:
-            if m_0 > 0.0:
-                _add_rest(
-                    ec_rows, still_row, (m_0, m_1, m_2, m_3, m_4, m_5, m_6), speed, speed_slope, slope, anchor,
-                    ec_slope, ec_anchor, film, one, other,
-                )  # fmt: skip
-            m_0, m_1, m_2, m_3, m_4, m_5, m_6 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        if ends:
             for t in range(inter.nodes.size):
-                by = inter_k.interstitial_mol_m_s / inter.nodes[t]
-                for w in range(n_inter):
+                by = single(1.0 / inter.nodes[t])
+                for w in range(inter_rows.shape[1]):
                     inter_rows[t, w] += still_row[w] * by
+            for w in range(n_inter):
+                inter_fine[w] += still_row[w] * inter_middle
             day = i // steps_per_day
-            _put_day(ec_out[day], ec_rows, ec, cycles, cycles_soc, ec_trapped)
-            _put_day(inter_out[day], inter_rows, inter, cycles, cycles_soc, inter_trapped)
-            ec_rows[:], inter_rows[:], still_row[:] = 0.0, 0.0, 0.0
+            _put_day(ec_out[day], ec_fine, ec_rows, ec, cycles, cycles_soc, ec_trapped)
+            _put_day(inter_out[day], inter_fine, inter_rows, inter, cycles, cycles_soc, inter_trapped)
+            ec_rows[:], ec_fine[:], inter_rows[:], inter_fine[:], still_row[:] = _NONE, _NONE, _NONE, _NONE, _NONE
             cycles, cycles_soc = 0.0, 0.0
     return ec_out, inter_out
 
@@ -294,12 +322,12 @@ def _empty_days(days: int, grid: Grid, windows: FloatArray, k: SeiConstants) -> 
 
 @njit(**VECTOR)
 def _put_day(
-    out: FloatArray, rows: FloatArray, grid: Grid, cycles: float, cycles_soc: float, trapped: FloatArray
+    out: FloatArray, fine: Singles, rows: Singles, grid: Grid, cycles: float, cycles_soc: float, trapped: FloatArray
 ) -> None:
     """A day's growth where it is wanted, its full cycles, and the lithium their wear would trap: linear in SOC."""
     n_w, n_t = grid.fine.size, grid.nodes.size
     for w in range(n_w):
-        out[w] = rows[grid.middle, grid.fine[w]]
+        out[w] = fine[grid.fine[w]]
     at = n_w
     for c in range(grid.coarse.size):
         for t in range(n_t):

@@ -140,7 +140,7 @@ def growth_terms(
     return step[4] * math.exp(0.5 * step[0] * (potential - film_potential_v)), step[3]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def rest_before(cell_soc: FloatArray, i: int) -> float:
     """Share of a step's rest that precedes its current: it joins a neighbour that moves too, else lies halfway. [1]"""
     before = i > 0 and cell_soc[i] != cell_soc[i - 1]
@@ -151,44 +151,50 @@ def rest_before(cell_soc: FloatArray, i: int) -> float:
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def is_parked(i: int, cell_soc: FloatArray, current: FloatArray) -> bool:
-    """Whether nothing moves in a step of a duty: no current of any use, one SOC."""
-    for u in range(current.shape[1]):
-        if current[i, u] != 0.0:
-            return False
-    return bool(cell_soc[i] == cell_soc[i + 1])
-
-
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def cut_step(
-    i: int,
-    cell_soc: FloatArray,
-    current: FloatArray,
-    flow: FloatArray,
-    per_capacity: float,
-    step_hours: float,
-    out: FloatArray,
-) -> int:
-    """Cut one step of a duty as `substeps` says; its parts' hours, C-rate and SOC at start and end go to ``out``.
-
-    ``current`` and ``flow`` times ``per_capacity`` are C-rates; ``out`` has shape (4, `MOST_PARTS`) or more columns.
-    Returns the number of parts.
-    """
-    start, end = cell_soc[i], cell_soc[i + 1]
+def flows_of(current: FloatArray, i: int) -> tuple[float, float]:
+    """Currents of a step that charge, and those that discharge (not positive), summed over the uses."""
     up, down = 0.0, 0.0
     for u in range(current.shape[1]):
         c = current[i, u]
         up += c if c > 0.0 else 0.0
         down += c if c < 0.0 else 0.0
-    up, down = up * per_capacity, down * per_capacity
+    return up, down
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def cut_step(
+    start: float, end: float, up: float, down: float, flow: float, lead: float, step_hours: float, out: FloatArray
+) -> int:
+    """Cut one step of a duty as `substeps` says; its parts' hours, C-rate and SOC at start and end go to ``out``.
+
+    Numbers, not arrays, come in: each array handed over in a loop would be counted by locked instructions.
+
+    Parameters
+    ----------
+    start, end
+        SOC. [1]
+    up, down
+        From `flows_of`, over the capacity as new. [1/h]
+    flow
+        Size of the current while it flows over the capacity as new, 0 where it is not known. [1/h]
+    lead
+        From `rest_before`. [1]
+    step_hours
+        Length of the step. [h]
+    out
+        Shape (4, `MOST_PARTS`) or more columns.
+
+    Returns
+    -------
+    int
+        Number of parts.
+    """
     both = min(up, -down) > REST_C_RATE
-    rest, lead, m = 0.0, 0.5, 0
-    if not both and flow.size > 0 and flow[i] > 0.0 and abs(end - start) > 0.0:
-        rest = 1.0 - min(abs(up + down) / (flow[i] * per_capacity), 1.0)
+    rest, m = 0.0, 0
+    if not both and flow > 0.0 and start != end:
+        rest = 1.0 - min(abs(up + down) / flow, 1.0)
         if rest < LEAST_REST or abs(up + down) < REST_C_RATE:
             rest = 0.0
-    if rest > 0.0:
-        lead = rest_before(cell_soc, i)
     if rest > 0.0 and lead > 0.0:
         out[0, m], out[1, m], out[2, m], out[3, m] = lead * rest * step_hours, 0.0, start, start
         m += 1
@@ -238,16 +244,20 @@ def substeps(
     """
     n = temp_c.size
     part = np.empty((4, MOST_PARTS))
-    cap = 0
-    for i in range(n):
-        cap += cut_step(i, cell_soc, current_c, flow_c, 1.0, step_hours, part)
-    out = np.empty((6, cap))
-    m = 0
-    for i in range(n):
-        for p in range(cut_step(i, cell_soc, current_c, flow_c, 1.0, step_hours, part)):
-            out[0, m], out[1, m], out[2, m] = part[0, p], part[1, p], temp_c[i]
-            out[3, m], out[4, m], out[5, m] = part[2, p], part[3, p], i
-            m += 1
+    out = np.empty((6, 0))
+    for filling in (False, True):  # counted first
+        m = 0
+        for i in range(n):
+            up, down = flows_of(current_c, i)
+            flow = flow_c[i] if flow_c.size > 0 else 0.0
+            parts = cut_step(cell_soc[i], cell_soc[i + 1], up, down, flow, rest_before(cell_soc, i), step_hours, part)
+            if filling:
+                for p in range(parts):
+                    out[0, m + p], out[1, m + p], out[2, m + p] = part[0, p], part[1, p], temp_c[i]
+                    out[3, m + p], out[4, m + p], out[5, m + p] = part[2, p], part[3, p], i
+            m += parts
+        if not filling:
+            out = np.empty((6, m))
     return out[0], out[1], out[2], out[3], out[4], out[5]
 
 

@@ -1,11 +1,13 @@
 """Loops over the windows of the anode that `models.laws.sei_daily` is made of.
 
 They have no branch and no call, and divisions raise nothing (``error_model="numpy"``): they compile to vector
-instructions. Everything is as long as a multiple of `models.laws.vector_math.BLOCK`.
+instructions. Numbers are of single precision; everything is as long as a multiple of `models.laws.vector_math.BLOCK`,
+but for what is computed at all nodes (`at_all_nodes`).
 """
 
 from __future__ import annotations
 
+from math import factorial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +15,20 @@ import numpy.typing as npt
 from numba import njit
 
 from models.domain import FloatArray, IntArray
-from models.laws.vector_math import VECTOR
+from models.laws.vector_math import VECTOR, as_float, as_whole
+
+Singles = npt.NDArray[np.float32]
+
+
+_LOWEST, _HIGHEST = (
+    np.float32(-40.0),
+    np.float32(40.0),
+)  # squares and products of such results are no more than a number can be
+_LOG2_E, _ROUND = np.float32(1.4426950408889634), np.float32(1.5 * 2.0**23)
+_LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440054690583e-4)
+_C0, _C2, _C3, _C4, _C5, _C6 = (np.float32(1.0 / factorial(i)) for i in (0, 2, 3, 4, 5, 6))
+LANES = 8  # single-precision numbers in a register
+_MANTISSA_BITS, _ONE_BITS = np.int32(23), np.int32(127 << 23)
 
 
 class Grid(NamedTuple):
@@ -21,7 +36,8 @@ class Grid(NamedTuple):
 
     Windows are places among those handed to `daily_growth`, nodes film thicknesses in film units; the coarse windows
     have trapped lithium too. The n fine windows are the first n in any order: members share windows from the start on.
-    A member that is not wanted has none.
+    The coarse ones stand before the others: what is computed at all nodes are the first windows. A member that is not
+    wanted has none.
     """
 
     fine: IntArray
@@ -33,7 +49,7 @@ class Grid(NamedTuple):
 NO_GRID = Grid(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), 0)
 
 
-def anode_points(ocp: FloatArray, exchange: FloatArray, entropic: FloatArray) -> FloatArray:
+def anode_points(ocp: FloatArray, exchange: FloatArray, entropic: FloatArray) -> Singles:
     """Potential, exchange current and entropic change of the anode, each with its step to the next point, side by side.
 
     Returns
@@ -45,31 +61,34 @@ def anode_points(ocp: FloatArray, exchange: FloatArray, entropic: FloatArray) ->
     if any(t.shape != ocp.shape for t in tables):
         raise ValueError(f"Tables of the anode need one grid, got {[t.shape for t in tables]}.")
     columns = [c for t in tables for c in (t[:-1], np.diff(t))]
-    return np.ascontiguousarray(np.stack(columns, axis=1))
+    return np.ascontiguousarray(np.stack(columns, axis=1), dtype=np.float32)
+
+
+@njit(**VECTOR)
+def at_all_nodes(grid: Grid) -> int:
+    """How many of the first windows are computed at all nodes: up to the last coarse one, in whole registers."""
+    return 0 if grid.coarse.size == 0 else (int(grid.coarse.max()) // LANES + 1) * LANES
 
 
 @njit(forceinline=True, **VECTOR)
-def exp_all(z: FloatArray) -> None:
-    """z <- exp(z): (series of z / 1024)^1024, to 1e-8 for abs(z) < 90."""
+def exp_all(z: Singles) -> None:
+    """z <- exp(z), to 2e-7 for abs(z) < 87 and the value at the edge beyond."""
     for i in range(z.size):
-        y = z[i] * (1.0 / 1024.0)
-        y = 1.0 + y * (1.0 + y * (1 / 2 + y * (1 / 6 + y * (1 / 24 + y * (1 / 120 + y * (1 / 720))))))
-        y = y * y
-        y = y * y
-        y = y * y
-        y = y * y
-        y = y * y
-        y = y * y
-        y = y * y
-        y = y * y
-        y = y * y
-        z[i] = y * y
+        x = z[i]
+        x = x if x > _LOWEST else _LOWEST
+        x = x if x < _HIGHEST else _HIGHEST
+        y = x * _LOG2_E + _ROUND
+        scale = as_float((as_whole(y) << _MANTISSA_BITS) + _ONE_BITS)
+        y -= _ROUND
+        r = (x - y * _LN2_HIGH) - y * _LN2_LOW
+        r2 = r * r
+        z[i] = scale * (_C0 + (r + r2 * ((_C2 + _C3 * r) + r2 * ((_C4 + _C5 * r) + r2 * _C6))))
 
 
 @njit(forceinline=True, **VECTOR)
-def series_exp(z: float) -> float:
+def series_exp(z: np.float32) -> np.float32:
     """exp(z) for abs(z) below 1/2."""
-    return 1.0 + z * (1.0 + z * (1 / 2 + z * (1 / 6 + z * (1 / 24 + z * (1 / 120 + z * (1 / 720))))))
+    return _C0 + z * (_C0 + z * (_C2 + z * (_C3 + z * (_C4 + z * (_C5 + z * _C6)))))
 
 
 @njit(forceinline=True, **VECTOR)
@@ -78,9 +97,9 @@ def place(
     wide: FloatArray,
     soc: float,
     shift: float,
-    points: FloatArray,
+    points: Singles,
     at: npt.NDArray[np.int32],
-    way: FloatArray,
+    way: Singles,
 ) -> None:
     """Where every window lies in a table at a state of charge: first number of the point before, and way to the next.
 
@@ -93,11 +112,11 @@ def place(
         u = u if u < top else top
         j = np.int32(u)
         at[w] = j * width
-        way[w] = u - np.float64(j)
+        way[w] = np.float32(u - np.float64(j))
 
 
 @njit(forceinline=True, **VECTOR)
-def take(flat: FloatArray, column: int, at: npt.NDArray[np.int32], way: FloatArray, out: FloatArray) -> None:
+def take(flat: Singles, column: int, at: npt.NDArray[np.int32], way: Singles, out: Singles) -> None:
     """A quantity of `anode_points`, laid flat, at the places found."""
     for w in range(at.size):
         j = np.uint64(np.uint32(at[w]) + np.uint64(column))
@@ -105,30 +124,47 @@ def take(flat: FloatArray, column: int, at: npt.NDArray[np.int32], way: FloatArr
 
 
 @njit(forceinline=True, **VECTOR)
-def add_slow(rows: FloatArray, hours: float, kinetic: FloatArray, film: FloatArray) -> None:
-    """Growth in series with diffusion: rows += hours / (kinetic + film), shape (nodes, windows)."""
+def add_slow(rows: Singles, fine: Singles, hours: np.float32, kinetic: Singles, film: Singles, middle: int) -> None:
+    """Growth in series with diffusion, hours / (kinetic + film): first windows at all nodes, all in the middle."""
     for t in range(film.size):
         f = film[t]
-        for w in range(kinetic.size):  # rows[t] as an array of its own would be counted by locked instructions
+        for w in range(rows.shape[1]):  # rows[t] as an array of its own would be counted by locked instructions
             rows[t, w] += hours / (kinetic[w] + f)
+    f = film[middle]
+    for w in range(fine.size):
+        fine[w] += hours / (kinetic[w] + f)
 
 
 @njit(forceinline=True, **VECTOR)
 def add_slow_pair(
-    rows: FloatArray, hours: float, kinetic: FloatArray, other_hours: float, other: FloatArray, film: FloatArray
+    rows: Singles,
+    fine: Singles,
+    hours: np.float32,
+    kinetic: Singles,
+    other_hours: np.float32,
+    other: Singles,
+    film: Singles,
+    middle: int,
 ) -> None:
     """As `add_slow` twice, on one division."""
     for t in range(film.size):
         f = film[t]
-        for w in range(kinetic.size):
+        for w in range(rows.shape[1]):
             a, b = kinetic[w] + f, other[w] + f
             rows[t, w] += (hours * b + other_hours * a) / (a * b)
+    f = film[middle]
+    for w in range(fine.size):
+        a, b = kinetic[w] + f, other[w] + f
+        fine[w] += (hours * b + other_hours * a) / (a * b)
 
 
 @njit(forceinline=True, **VECTOR)
-def add_film(rows: FloatArray, growth: FloatArray, share: FloatArray) -> None:
-    """Growth over interstitials: rows += growth of the window times the share of the node, shape (nodes, windows)."""
+def add_film(rows: Singles, fine: Singles, growth: Singles, share: Singles, middle: int) -> None:
+    """Growth over interstitials: that of the window times the share of the node, where `add_slow` has it."""
     for t in range(rows.shape[0]):
         s = share[t]
         for w in range(rows.shape[1]):
             rows[t, w] += growth[w] * s
+    s = share[middle]
+    for w in range(fine.size):
+        fine[w] += growth[w] * s

@@ -10,16 +10,22 @@ Logarithm: Sun Microsystems' fdlibm, ``e_log.c`` (1993). exp: Taylor's series to
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import factorial
+from typing import Any
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from models.domain import FloatArray
 
 VECTOR = {"cache": True, "nogil": True, "error_model": "numpy"}
 """Options of loops without branch and call, whose divisions raise nothing: they compile to vector instructions."""
+BRIEF = {"cache": True, "error_model": "numpy"}
+"""The same for what takes microseconds: to give Python's lock away and wait for it again would take longer."""
 BLOCK = 16
 """Four numbers at a time and four times unrolled: what a loop leaves over of such blocks runs one number at a time."""
 _CHUNK = 256  # numbers at a time: they stay in the first cache
@@ -39,6 +45,25 @@ _AS_WHOLE = np.uint64(0x4330000000000000)  # 2^52: a whole number in its mantiss
 _WHOLE_ZERO = 2.0**52 + 1023.0
 _ONE_BITS = np.int64(1023 << 52)
 _LEAST = 2.2250738585072014e-308
+
+
+def _bitcast(given: Any, taken: Any, kind: ir.Type) -> tuple[Any, Callable[..., Any]]:
+    """Signature and code of an intrinsic that reads bits as a number of another type."""
+    return taken(given), lambda context, builder, signature, args: builder.bitcast(args[0], kind)
+
+
+def _whole_of(typing_context: Any, number: Any) -> tuple[Any, Callable[..., Any]]:
+    return _bitcast(number, types.int32, ir.IntType(32))
+
+
+def _float_of(typing_context: Any, bits: Any) -> tuple[Any, Callable[..., Any]]:
+    return _bitcast(bits, types.float32, ir.FloatType())
+
+
+as_whole: Any = intrinsic(_whole_of)
+"""The 32 bits of a single-precision number as a whole number, in compiled code."""
+as_float: Any = intrinsic(_float_of)
+"""32 bits as a single-precision number, in compiled code."""
 
 
 @njit(**VECTOR)
@@ -98,7 +123,7 @@ def _log_in(
         z[i] = scale * (k * _LN2_HIGH - ((half - (s * (half + rest) + k * _LN2_LOW)) - f))
 
 
-@njit(**VECTOR)
+@njit(**BRIEF)
 def exp(x: FloatArray) -> FloatArray:
     """exp(x), shape (n,), to 3e-16 for -708 < x < 709; beyond that the value at the edge, NaN where x is.
 
@@ -115,7 +140,7 @@ def exp(x: FloatArray) -> FloatArray:
     return out
 
 
-@njit(**VECTOR)
+@njit(**BRIEF)
 def power(x: FloatArray, exponent: float) -> FloatArray:
     """x ** exponent for an exponent above zero, shape (n,); 0 where x is, NaN where it is less, or NaN.
 

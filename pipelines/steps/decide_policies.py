@@ -10,7 +10,7 @@ import numpy as np
 from models.bill import bill_money_per_year
 from models.dispatch import Dispatched, changed_days_frac, dispatch, duty_of
 from models.domain import Duty, FloatArray, Policy
-from models.exposure import LEVELS, year_exposures
+from models.exposure import LEVELS, level_exposures, year_exposures
 from models.laws.plating import plating_exposure
 from models.laws.sei import SeiLaw
 from models.resistance_growth import growth_law
@@ -41,8 +41,7 @@ class _Cache:
     def _make(self, done: tuple[Dispatched, ...]) -> tuple[Duty, dict[str, FloatArray], dict[str, float], FloatArray]:
         i = self._inputs
         duties = [duty_of(d, i.year, i.pack) for d in done]
-        by_level = [year_exposures(duty, i.pack, i.laws) for duty in duties]
-        stacked = {law.law_id: np.stack([e[law.law_id] for e in by_level]) for law in i.laws}
+        stacked = level_exposures(duties, i.pack, i.laws)
         outside = {law.law_id: law.range_check(duties[0], i.pack).outside_frac for law in i.laws}
         law = growth_law()
         ohms = year_exposures(duties[0], i.pack, (law,))[law.law_id].sum(axis=0)
