@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from pipelines.computing import Computing
 from pipelines.errors import UserError
 from pipelines.ledger import RunNote, end_run, mark_done, night_lock, set_state, start_run, state
 from pipelines.settings import Settings
@@ -69,6 +70,7 @@ class Night:
         self.version = ""
         self.learned: Learned | None = None
         self.batches: list[list[str]] = []
+        self.computing = Computing(settings.workers, 0)
         self.results: list[VehicleResult] = []
         self.published: str | None = None
         self.summary: dict[str, str] = {}
@@ -98,6 +100,7 @@ def step_learn(night: Night) -> None:
         return
     night.learned = learn.learn(night.wh, night.settings)
     night.batches = decide.batches(night.wh, night.settings)
+    night.computing = Computing(night.settings.workers, sum(map(len, night.batches)))
     night.tell("learn", night.learned.sentence)
 
 
@@ -105,12 +108,13 @@ def step_decide_batch(night: Night, vehicle_ids: list[str]) -> None:
     """Policies, forecasts, warranty and value of one batch of vehicles."""
     if night.learned is None:
         raise RuntimeError("step_learn has to run before step_decide_batch")
-    night.results += decide.decide_batch(night.wh, night.settings, night.learned, vehicle_ids)
+    night.results += decide.decide_batch(night.wh, night.settings, night.learned, vehicle_ids, night.computing)
     night.say(f"decide: {len(night.results)} vehicles projected.")
 
 
 def step_decide(night: Night) -> None:
     """Fleet-wide sums of all batches, written in one transaction."""
+    night.computing.close()
     if night.learned is None:
         night.tell("decide", "nothing new since the last night; its tables stand.")
         return
@@ -166,6 +170,7 @@ def opened_night(settings: Settings, as_of: date | None, say: Say) -> Iterator[N
         try:
             yield night
         except BaseException as e:
+            night.computing.close()
             end_run(wh, note, night.as_of, "failed", f"{type(e).__name__}: {e}", None)
             raise
         end_run(wh, note, night.as_of, "done", "", night.published)

@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     draws
         Worlds in an ensemble; a 99 % reserve needs at least 2,000.
     workers
-        Threads that compute vehicles.
+        How many vehicles are computed at a time: in threads, for large fleets in processes (`pipelines.computing`).
     horizon_years
         How far forecasts go. [a]
     batch_vehicles

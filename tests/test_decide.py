@@ -189,12 +189,6 @@ def test_threads_change_nothing(decide_rows, fleet):
     assert twice[0].rows == twice[1].rows == fleet[0].rows
 
 
-def test_results_come_in_the_order_of_the_inputs():
-    made = (SimpleNamespace(n=i) for i in range(7))
-    out = list(decide._in_threads(lambda x: x.n, made, 2))  # pyright: ignore[reportArgumentType]
-    assert out == list(range(7))
-
-
 @pytest.fixture
 def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decide_rows: ModuleType):
     with open_warehouse(tmp_path / "home") as wh:

@@ -1,23 +1,22 @@
 """Decide: every policy on every vehicle, and what follows for capacity, warranty, claims and value.
 
-Loading reads the warehouse (one thread); computing is pure and runs in threads; writing is one transaction. The same
-data, parameters and seed give the same rows, whatever the batches and the number of workers.
+Loading reads the warehouse (one thread); computing is pure and runs in threads or processes (`pipelines.computing`);
+writing is one transaction. The same data, parameters and seed give the same rows, whatever the batches and workers.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
 from models.policies import policies
+from pipelines.computing import Computing
 from pipelines.settings import Settings
 from pipelines.steps.decide_fleet import claims_rows, compliance_rows, frontier_rows, kpi_rows
 from pipelines.steps.decide_load import load_inputs, vehicles_with_duty
-from pipelines.steps.decide_types import Candidate, Terms, VehicleInputs, VehicleResult, terms_of
+from pipelines.steps.decide_types import Candidate, Terms, VehicleResult, terms_of
 from pipelines.steps.decide_vehicle import compute_vehicle
 from pipelines.steps.learn import Learned
 from warehouse.store import Warehouse
@@ -57,28 +56,11 @@ def batches(wh: Warehouse, settings: Settings) -> list[list[str]]:
 
 
 def decide_batch(
-    wh: Warehouse, settings: Settings, learned: Learned, vehicle_ids: Sequence[str]
+    wh: Warehouse, settings: Settings, learned: Learned, vehicle_ids: Sequence[str], computing: Computing
 ) -> list[VehicleResult]:
-    """Compute a batch of vehicles in threads; results in the order given. Writes nothing."""
+    """Compute a batch of vehicles; results in the order given. Writes nothing."""
     inputs = load_inputs(wh, settings, learned, _terms(wh, settings), vehicle_ids)
-    return list(_in_threads(compute_vehicle, inputs, settings.workers))
-
-
-def _in_threads(
-    compute: Callable[[VehicleInputs], VehicleResult], inputs: Iterator[VehicleInputs], workers: int
-) -> Iterator[VehicleResult]:
-    """Compute while the next inputs are loaded; few are in flight, so memory stays bounded."""
-    if workers == 1:
-        yield from map(compute, inputs)
-        return
-    waiting: deque[Future[VehicleResult]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        for one in inputs:
-            waiting.append(pool.submit(compute, one))
-            if len(waiting) > workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    return list(computing.in_order(compute_vehicle, inputs))
 
 
 def _frame(wh: Warehouse, table: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
@@ -124,6 +106,8 @@ def conformance_candidates(results: Sequence[VehicleResult]) -> list[Candidate]:
 
 def decide(wh: Warehouse, settings: Settings, learned: Learned) -> list[VehicleResult]:
     """The whole step at once: all batches, then the writing. Returns the results for the conformance step."""
-    results = [r for ids in batches(wh, settings) for r in decide_batch(wh, settings, learned, ids)]
+    parts = batches(wh, settings)
+    with Computing(settings.workers, sum(map(len, parts))) as computing:
+        results = [r for ids in parts for r in decide_batch(wh, settings, learned, ids, computing)]
     write_results(wh, settings, learned, results)
     return results
