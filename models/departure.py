@@ -80,6 +80,8 @@ class Departure:
         Mean of the run's readings below their forecast. [pp]
     score, limit
         Largest sum, and the limit at the declared rate of false alarms. [sigma]
+    alarmed_days
+        Reading at which the limit was first crossed, whether the sum stands above it still or not. [d in service]
     """
 
     departed: bool
@@ -91,6 +93,7 @@ class Departure:
     below_pp: float
     score: float
     limit: float
+    alarmed_days: float | None = None
 
     @property
     def sentence(self) -> str:
@@ -141,6 +144,7 @@ def departure(
     limit, k = threshold(terms.shift_sigma, terms.false_alarms_per_1000_months), 0.5 * terms.shift_sigma
     total, start, best = 0.0, 0, 0.0
     crossed: tuple[int, int] | None = None
+    alarmed: int | None = None
     for i in range(n):
         if total <= 0.0:
             start = i
@@ -148,6 +152,7 @@ def departure(
         best = max(best, total)
         if total > limit and crossed is None:
             crossed = (start, i)
+            alarmed = i if alarmed is None else alarmed
         elif total <= 0.0:
             crossed = None
     first, at = crossed if crossed is not None else (0, n - 1)
@@ -162,6 +167,7 @@ def departure(
         below_pp=float(-100.0 * np.mean(error[run])),
         score=float(best),
         limit=limit,
+        alarmed_days=None if alarmed is None else float(days[alarmed]),
     )
 
 

@@ -125,14 +125,16 @@ def watch_trial(trial: Trial, fit: FleetFit, terms: DepartureTerms) -> Watch:
         result = departure(days, true * (1.0 + world.nature.gain[v]) + noise, mean, covariance, terms)
         if result is None:
             continue
-        at = round(result.flagged_days / DAYS_PER_MONTH) - int(world.age_months[v])
+        # Whoever watches month by month has been alarmed, whatever later readings took back.
+        flagged = result.alarmed_days
+        at = WATCHED_MONTHS if flagged is None else round(flagged / DAYS_PER_MONTH) - int(world.age_months[v])
         if not faulty[v]:
-            sound += at if result.departed else WATCHED_MONTHS
-            alarms += int(result.departed)
+            sound += at
+            alarms += int(flagged is not None)
             continue
         faults += 1
         until = begins[v] + DEVIATION_PP / 100.0 / speed[v]
-        if result.departed:
+        if flagged is not None:
             found += int(at <= until)
             to_deviation.append(float(until - at))
             slope = (points[2] - points[0]) / grid[2] - speed[v]

@@ -43,6 +43,16 @@ def test_one_bad_reading_flags_nobody() -> None:
     assert d is not None and not d.departed
 
 
+def test_an_alarm_that_later_readings_take_back_was_an_alarm() -> None:
+    soh = MEAN.copy()
+    soh[3:7] -= 0.04
+    soh[7:] += 0.06
+    d = departure(DAYS, soh, MEAN, 0.01**2 * np.eye(DAYS.size), TERMS)
+    assert d is not None and not d.departed
+    assert d.score > d.limit
+    assert d.alarmed_days is not None and DAYS[3] < d.alarmed_days <= DAYS[6]
+
+
 @pytest.mark.parametrize("rate", [1.0, 5.0])
 def test_false_alarms_come_at_the_declared_rate(rate: float) -> None:
     terms = replace(TERMS, false_alarms_per_1000_months=rate)
@@ -52,8 +62,8 @@ def test_false_alarms_come_at_the_declared_rate(rate: float) -> None:
     for _ in range(400):
         d = departure(days, mean + root @ rng.standard_normal(60), mean, covariance(60), terms)
         assert d is not None
-        # The CUSUM may fall back to zero after an alarm: count by the largest sum.
-        crossed = d.score > d.limit
+        crossed = d.alarmed_days is not None
+        assert crossed == (d.score > d.limit)
         months += 60.0
         alarms += int(crossed)
     assert 0.3 * rate < 1000.0 * alarms / months < 1.6 * rate
