@@ -53,11 +53,11 @@ def _bitcast(given: Any, taken: Any, kind: ir.Type) -> tuple[Any, Callable[..., 
 
 
 def _whole_of(typing_context: Any, number: Any) -> tuple[Any, Callable[..., Any]]:
-    return _bitcast(number, types.int32, ir.IntType(32))
+    return _bitcast(types.float32, types.int32, ir.IntType(32))
 
 
 def _float_of(typing_context: Any, bits: Any) -> tuple[Any, Callable[..., Any]]:
-    return _bitcast(bits, types.float32, ir.FloatType())
+    return _bitcast(types.int32, types.float32, ir.FloatType())  # what comes in with 64 bits is cut to 32
 
 
 as_whole: Any = intrinsic(_whole_of)
