@@ -269,3 +269,20 @@ def test_conformance_candidates_are_sorted_and_have_a_duty(fleet, decide_rows):
     assert first.temp_mean_c == pytest.approx(float(duty.temp_c.mean()))
     assert [c.vehicle_id for c in found] == sorted(c.vehicle_id for c in found)
     assert all(c.c_rate_p95 > 0 for c in found)
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_the_frontier_of_one_vehicle_is_its_own_difference(decide_rows: ModuleType, learned: bool) -> None:
+    inputs = decide_rows.vehicle_inputs("v0001", laws_kept=6)
+    if learned:
+        member = inputs.worlds.member
+        apart = np.where(member == 0, 10.0, 1.0)
+        inputs = replace(inputs, worlds=replace(inputs.worlds, difference_weight=apart / apart.sum()))
+    result = compute_vehicle(inputs)
+    rows = {r["policy_id"]: r for r in decide_fleet.frontier_rows([result])}
+    for r in result.rows["out_forecast"]:
+        if r["year"] == inputs.terms.horizon_years:
+            own = [r[f"diff_{q}_pp"] for q in ("p10", "p50", "p90")]
+            assert [rows[r["policy_id"]][f"fade_diff_{q}_pp"] for q in ("p10", "p50", "p90")] == pytest.approx(
+                own, abs=1e-4
+            )

@@ -113,7 +113,11 @@ def frontier_rows(results: Sequence[VehicleResult]) -> list[dict[str, Any]]:
         for policy_id in members[0].sums:
             s = [r.sums[policy_id] for r in members]
             # One world at a time: the mean of the vehicles within each draw, then quantiles over the draws.
-            low, mid, high = np.quantile(np.mean([x.diff_draws_pp for x in s], axis=0), [0.1, 0.5, 0.9]).tolist()
+            diff, apart = np.mean([x.diff_draws_pp for x in s], axis=0), members[0].difference_weight
+            if apart is None:
+                low, mid, high = np.quantile(diff, [0.1, 0.5, 0.9]).tolist()
+            else:  # what the cohort's contrast in throughput has taught weighs its vehicles' draws alike
+                low, mid, high = weighted_quantile(diff, apart, [0.1, 0.5, 0.9]).tolist()
             caps = [x.cap_changed_days_frac for x in s if x.cap_changed_days_frac is not None]
             rows.append(
                 {

@@ -234,3 +234,4 @@ class VehicleResult:
     export_kwh_so_far: float
     soh_frac: float
     candidates: tuple[Candidate, ...] = field(default=())
+    difference_weight: FloatArray | None = None  # of each draw on differences of policies; None: equal

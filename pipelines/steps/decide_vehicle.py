@@ -80,6 +80,7 @@ def compute_vehicle(inputs: VehicleInputs) -> VehicleResult:
         gross_kwh=vehicle.gross_kwh,
         standing=inputs.past.standing,
         weight=inputs.worlds.weight,
+        difference_weight=apart,
         recommended=recommended,
         rows={
             "out_vehicle_state": [state],
