@@ -289,8 +289,10 @@ def exposures_of(laws: Sequence[PowerLaw], duties: Sequence[Duty], pack: Pack) -
             for q, law in enumerate(laws):
                 stored[q] = np.bincount(np.arange(duty.steps) // per_day, law._calendar_z(duty, pack), days)
         passed.append((stored, half, day, duty.steps / per_day - (days - 1)))
-    cycles = _half(np.concatenate([half for _, half, *_ in passed], axis=1), np.empty(0, np.int64))
-    growth = [power(law._cycling_k(cycles), 1.0 / law.exponents[1]) for law in laws]
+    halves = [half for _, half, *_ in passed]
+    every = halves[0] if len(halves) == 1 else np.concatenate(halves, axis=1)
+    stress = tuple(every[i] for i in (kernel.DEPTH, kernel.VOLT, kernel.RATE, kernel.TEMP, kernel.MEAN))
+    growth = [power(law.cycling(*stress), 1.0 / law.exponents[1]) for law in laws]
     out: list[dict[str, FloatArray]] = []
     first = 0
     for stored, half, day, last_day in passed:
