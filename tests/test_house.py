@@ -37,6 +37,7 @@ def test_ruff_finds_nothing() -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow  # a minute of CPU: `make lint` has it at once
 def test_basedpyright_finds_nothing() -> None:
     done = _run(str(BIN / "basedpyright"))
     assert done.returncode == 0, done.stdout[-4000:]

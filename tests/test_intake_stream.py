@@ -83,6 +83,7 @@ _LINE = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(lines=st.lists(_LINE, min_size=1, max_size=40), end=st.sampled_from(["\n", "\r\n"]))
 def test_compiled_cells_are_those_of_the_careful_way(lines: list[str], end: str) -> None:
