@@ -93,12 +93,12 @@ def _to_pack(cell, now, spread, shape, growth, out):  # pragma: no cover
     """Series spread, bend and pace of all draws; `now` becomes that of the pack, too. No growth, no pace."""
     n = cell.shape[1]
     room = blocks(n + 1)
-    part, bent, logs, scale = np.zeros(room), np.empty(room), np.empty(room), np.empty(room)
+    part, bent = np.zeros(room), np.empty(room)
     for d in range(cell.shape[0]):
         for k in range(n):
             part[k] = max(1.0 - cell[d, k], 0.0) / SHAPE_LOSS_FRAC
         part[n] = max(1.0 - now[d], 0.0) / SHAPE_LOSS_FRAC
-        power_into(part, shape[d], bent, logs, scale)
+        power_into(part, shape[d], bent)
         by = SHAPE_LOSS_FRAC * spread[d]
         for k in range(n):
             out[d, k] = 1.0 - by * bent[k] if part[k] > 0.0 else cell[d, k]

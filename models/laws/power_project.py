@@ -58,11 +58,11 @@ def _side_by_side(
     room = blocks(draws)  # whole vector blocks: what they leave over would run one number at a time
     z0, z1, g0, g1 = np.zeros(room), np.zeros(room), np.zeros(room), np.zeros(room)
     y0, y1, e0, e1 = np.zeros(room), np.zeros(room), np.zeros(room), np.zeros(room)
-    inverse, logs, scale, more = np.ones(room), np.empty(room), np.empty(room), np.empty(2)
+    inverse, more = np.ones(room), np.empty(2)
     z0[:draws], z1[:draws] = state[:, 0], state[:, 1]
     g0[:draws], g1[:draws] = gain[:, 0], gain[:, 1]
-    power_into(z0, exponents[0], y0, logs, scale)
-    power_into(z1, exponents[1], y1, logs, scale)
+    power_into(z0, exponents[0], y0)
+    power_into(z1, exponents[1], y1)
     for p in range(order.size):
         r = order[p]
         e0[:], e1[:] = exposures[0, r, 0], exposures[0, r, 1]
@@ -77,8 +77,8 @@ def _side_by_side(
         for d in range(room):
             z0[d] += g0[d] * e0[d]
             z1[d] += g1[d] * e1[d]
-        power_into(z0, exponents[0], y0, logs, scale)
-        power_into(z1, exponents[1], y1, logs, scale)
+        power_into(z0, exponents[0], y0)
+        power_into(z1, exponents[1], y1)
         for d in range(draws):
             calendar[d, p], cycling[d, p] = y0[d], y1[d]
             capacity[d, p] = max(1.0 - y0[d] - y1[d], 0.0)
