@@ -50,8 +50,13 @@ class Fitted:
 
 
 def entry_id_of(model: AgeingModel) -> str:
-    """Name of a model's entry: its cell and what the law is for."""
-    return f"{short_name(cell_name(model.cell, model.chemistry))}_{kind_of(model)}"
+    """Name of a model's entry."""
+    return named_entry(model.cell, model.chemistry, kind_of(model))
+
+
+def named_entry(cell: str, chemistry: str, kind: str) -> str:
+    """Name of an entry: its cell (its chemistry where that has no name) and what the law is for."""
+    return f"{short_name(cell_name(cell, chemistry))}_{kind}"
 
 
 def cell_name(cell: str, chemistry: str) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from models.ageing import Rows, joined
-from models.ageing_entries import Fitted, cell_name, short_name
+from models.ageing_entries import Fitted, cell_name, named_entry
 from models.ageing_fit import (
     MIN_PROFILES,
     LeftOut,
@@ -57,7 +57,7 @@ class Family:
     @property
     def entry_id(self) -> str:
         """Id of the law's entry: its cell and what it is for."""
-        return f"{short_name(cell_name(str(self.rows.cell[0]), str(self.rows.chemistry[0])))}_{self.kind}"
+        return named_entry(str(self.rows.cell[0]), str(self.rows.chemistry[0]), self.kind)
 
 
 def profiled(rows: Rows) -> BoolArray:
@@ -192,18 +192,18 @@ def storage_for(rows: Rows, candidates: Sequence[AgeingModel]) -> StorageModel |
     return own[0] if own else None
 
 
-def fit_groups(groups: Sequence[FitGroup], known: Sequence[Fitted] = ()) -> list[tuple[Fitted, Family, LeftOut]]:
-    """Fit all families of some files; with each what its left-out conditions showed.
+def fit_families(families: Iterable[Family], known: Sequence[Fitted] = ()) -> list[tuple[Fitted, Family, LeftOut]]:
+    """Fit families; with each what its left-out conditions showed.
 
     Parameters
     ----------
-    groups
-        One a file.
+    families
+        As from `sorted_out`: storage of a cell before its cycling.
     known
         Models there are; a cycling law stands on a storage law of its cell, newly fitted or known.
     """
     out: list[tuple[Fitted, Family, LeftOut]] = []
-    for family in sorted_out(groups, known)[0]:
+    for family in families:
         newest: list[AgeingModel] = [f.model for f, _, _ in out]
         storage = storage_for(family.rows, [*newest, *(f.model for f in known)])
         found = leave_conditions_out(family, storage)

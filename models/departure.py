@@ -144,7 +144,7 @@ def departure(
     limit, k = threshold(terms.shift_sigma, terms.false_alarms_per_1000_months), 0.5 * terms.shift_sigma
     total, start, best = 0.0, 0, 0.0
     crossed: tuple[int, int] | None = None
-    alarmed: int | None = None
+    alarms: list[int] = []
     for i in range(n):
         if total <= 0.0:
             start = i
@@ -152,7 +152,7 @@ def departure(
         best = max(best, total)
         if total > limit and crossed is None:
             crossed = (start, i)
-            alarmed = i if alarmed is None else alarmed
+            alarms.append(i)
         elif total <= 0.0:
             crossed = None
     first, at = crossed if crossed is not None else (0, n - 1)
@@ -167,7 +167,7 @@ def departure(
         below_pp=float(-100.0 * np.mean(error[run])),
         score=float(best),
         limit=limit,
-        alarmed_days=None if alarmed is None else float(days[alarmed]),
+        alarmed_days=float(days[alarms[0]]) if alarms else None,
     )
 
 

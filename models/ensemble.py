@@ -23,7 +23,7 @@ from models.domain import FloatArray, IntArray
 from models.fleet import CohortFit, fleet_prior, prior_fit
 from models.fleet_predict import SHAPE_LOSS_FRAC
 from models.laws.base import Law
-from models.laws.vector_math import BRIEF, blocks, power_into
+from models.laws.vector_math import VECTOR, blocks, power_into
 from models.parameters import entry, load
 from models.seeds import generator, shared_normal
 
@@ -76,7 +76,7 @@ def apply_widening(
     return out
 
 
-@njit(**BRIEF)
+@njit(**VECTOR)
 def _widen(capacity, now, knee, outside, knee_from, knee_sigma, outside_sigma):  # pragma: no cover
     """`apply_widening` in place."""
     for d in range(capacity.shape[0]):
@@ -88,7 +88,7 @@ def _widen(capacity, now, knee, outside, knee_from, knee_sigma, outside_sigma): 
             capacity[d, k] = max(capacity[d, k] - knee[d] * extra, 0.0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**VECTOR)
 def _to_pack(cell, now, spread, shape, growth, out):  # pragma: no cover
     """Series spread, bend and pace of all draws; `now` becomes that of the pack, too. No growth, no pace."""
     n = cell.shape[1]

@@ -18,7 +18,7 @@ from models.domain import BASELINE_POLICY, DAYS_PER_MONTH, FloatArray, History, 
 from models.ensemble import Worlds, pack_capacity
 from models.exposure import LEVELS
 from models.laws.base import Law
-from models.laws.vector_math import BRIEF
+from models.laws.vector_math import VECTOR
 from models.quantiles import weighted_quantile
 
 MONTHS_PER_YEAR = 12
@@ -168,7 +168,7 @@ def with_cycle_error(capacity_frac: FloatArray, worlds: Worlds, cycles: FloatArr
     return out
 
 
-@njit(**BRIEF)
+@njit(**VECTOR)
 def _take_cycles(capacity, error, cycles):  # pragma: no cover
     for d in range(capacity.shape[0]):
         today = capacity[d, 0]

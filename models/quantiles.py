@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from models.domain import FloatArray
-from models.laws.vector_math import BRIEF
+from models.laws.vector_math import VECTOR
 
 
 def weighted_quantile(values: FloatArray, weights: FloatArray, q: float | Sequence[float]) -> FloatArray:
@@ -55,7 +55,7 @@ def _sort_columns(values, weights, in_order, by):  # pragma: no cover
             in_order[k, c], by[k, c] = values[order[k], c], weights[order[k]]
 
 
-@njit(**BRIEF)
+@njit(**VECTOR)
 def _between_middles(in_order, by, total, probabilities, out):  # pragma: no cover
     """Values at probabilities, linear between the middles of the weights' steps."""
     n = in_order.shape[0]

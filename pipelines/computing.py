@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import TypeVar
@@ -78,26 +79,46 @@ class Computing:
             yield from map(compute, inputs)
         elif self.in_processes:
             try:
-                yield from _few_ahead(self._processes(), compute, inputs, self.workers)
-            except BrokenProcessPool as e:
+                with told_when_ended():
+                    yield from _few_ahead(self._processes(), compute, inputs, self.workers)
+            except UserError:
                 self.close()
-                raise UserError(
-                    "A process that computed vehicles was ended from outside, perhaps for want of memory; nothing was "
-                    "written. Run it again, with FADECAST_WORKERS=1 where memory is short.",
-                    1,
-                ) from e
+                raise
         else:
             with ThreadPoolExecutor(self.workers) as pool:
                 yield from _few_ahead(pool, compute, inputs, self.workers)
 
     def _processes(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            for name, said in _KEEP_MEMORY.items():
-                os.environ.setdefault(name, said)
-            # Not forked: threads of the database and of Prefect hold locks that a fork would copy, held for ever.
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_begin)
+            self._pool = processes(self.workers)
         return self._pool
+
+
+@contextmanager
+def told_when_ended() -> Iterator[None]:
+    """One sentence where one of `processes` ends before its work is done.
+
+    Raises
+    ------
+    UserError
+        It did.
+    """
+    try:
+        yield
+    except BrokenProcessPool as e:
+        raise UserError(
+            "A process that computed vehicles was ended from outside, perhaps for want of memory; nothing was "
+            "written. Run it again, with FADECAST_WORKERS=1 where memory is short.",
+            1,
+        ) from e
+
+
+def processes(workers: int) -> ProcessPoolExecutor:
+    """Processes that leave Ctrl-C to this one and do not outlive it."""
+    for name, said in _KEEP_MEMORY.items():
+        os.environ.setdefault(name, said)
+    # Not forked: threads of the database and of Prefect hold locks that a fork would copy, held for ever.
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin)
 
 
 def _few_ahead(pool: Executor, compute: Callable[[_In], _Out], inputs: Iterable[_In], workers: int) -> Iterator[_Out]:
@@ -111,13 +132,13 @@ def _few_ahead(pool: Executor, compute: Callable[[_In], _Out], inputs: Iterable[
 
 
 def _begin() -> None:
-    """A worker leaves Ctrl-C to the night, and does not outlive it."""
+    """A worker leaves Ctrl-C to its parent, and does not outlive it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    night = multiprocessing.parent_process()
-    if night is not None:
-        threading.Thread(target=_end_with, args=(night,), daemon=True).start()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
-def _end_with(night: BaseProcess) -> None:
-    night.join()
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
     os._exit(1)

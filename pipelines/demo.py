@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -19,6 +18,7 @@ from rich.table import Table
 from models.synthetic import Fleet, SimulatedCar, fleet_of, simulate, specs_of, try_car
 from models.synthetic_score import DRIVEN_POLICY, Found, as_json, score
 from models.synthetic_truth import run_archetype
+from pipelines.computing import processes, told_when_ended
 from pipelines.demo_files import TRUTH, DemoFiles, files_of, sha256_of, write_files
 from pipelines.errors import UserError
 from pipelines.settings import Settings
@@ -47,9 +47,9 @@ def simulate_fleet(vehicles: int, days: int, seed: int, workers: int) -> tuple[F
     """
     fleet = fleet_of(vehicles, days, seed)
     specs = specs_of(fleet)
-    context = multiprocessing.get_context("spawn")
     with (
-        ProcessPoolExecutor(max_workers=min(SOLVERS, max(1, workers)), mp_context=context) as solvers,
+        told_when_ended(),
+        processes(min(SOLVERS, max(1, workers))) as solvers,
         ThreadPoolExecutor(max_workers=workers) as pool,
     ):
         solved = [solvers.submit(run_archetype, spec) for spec in specs]

@@ -19,11 +19,7 @@ from models.laws.vector_math import VECTOR, as_float, as_whole
 
 Singles = npt.NDArray[np.float32]
 
-
-_LOWEST, _HIGHEST = (
-    np.float32(-40.0),
-    np.float32(40.0),
-)  # squares and products of such results are no more than a number can be
+_LOWEST, _HIGHEST = np.float32(-40.0), np.float32(40.0)  # products of two such exponentials stay finite
 _LOG2_E, _ROUND = np.float32(1.4426950408889634), np.float32(1.5 * 2.0**23)
 _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440054690583e-4)
 _C0, _C2, _C3, _C4, _C5, _C6 = (np.float32(1.0 / factorial(i)) for i in (0, 2, 3, 4, 5, 6))
@@ -72,7 +68,7 @@ def at_all_nodes(grid: Grid) -> int:
 
 @njit(forceinline=True, **VECTOR)
 def exp_all(z: Singles) -> None:
-    """z <- exp(z), to 2e-7 for abs(z) < 87 and the value at the edge beyond."""
+    """z <- exp(z), to 2e-7 for abs(z) < 40 and the value at the edge beyond."""
     for i in range(z.size):
         x = z[i]
         x = x if x > _LOWEST else _LOWEST

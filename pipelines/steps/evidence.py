@@ -12,7 +12,7 @@ import polars as pl
 
 from models.ageing_choice import choose
 from models.ageing_entries import Fitted, fitted_of
-from models.ageing_families import FitGroup, fit_groups, sorted_out
+from models.ageing_families import FitGroup, fit_families, sorted_out
 from models.ageing_models import ProfileModel
 from models.domain import BoolArray, FloatArray
 from models.parameters import load
@@ -85,8 +85,8 @@ def fit(settings: Settings, files: Sequence[Path]) -> tuple[str, bool]:
     read, refused = _read_all(files, known)
     problems = [p for f in read for p in f.problems] + [said for _, said in refused]
     groups = [_group(f) for f in read]
-    unfitted = sorted_out(groups, known)[1]
-    found = fit_groups(groups, known)
+    families, unfitted = sorted_out(groups, known)
+    found = fit_families(families, known)
     if not found:
         names = ", ".join(f.path.name for f in read)
         raise UserError(
