@@ -9,11 +9,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from dataclasses import dataclass
+from functools import lru_cache
 from time import process_time
 
 import numpy as np
 
-from models.cell import heat_tables
+from models.cell import HeatTables, heat_tables
 from models.cell_reference import Kind, Reference
 from models.conformance import cut_days
 from models.domain import FloatArray
@@ -48,6 +49,11 @@ def air_steps(cell_id: str, air_c: float, days: int = DAYS) -> Steps:
     return steps_of(dataclasses.replace(duty, temp_c=air), pack)
 
 
+@lru_cache(maxsize=32)
+def _heat(cell_id: str) -> HeatTables:
+    return heat_tables(cell_id)  # a second of PyBaMM's evaluations; packaged parameters do not change
+
+
 def warmed(cell_id: str, tables: SeiTables, steps: Steps, c_rate: FloatArray, state: FloatArray) -> Steps:
     """Steps at the cell's own temperature, from steps at the air's.
 
@@ -56,7 +62,7 @@ def warmed(cell_id: str, tables: SeiTables, steps: Steps, c_rate: FloatArray, st
     ParameterError
         The cell's set has no thermal parameters.
     """
-    heat = heat_tables(cell_id)
+    heat = _heat(cell_id)
     temp_c = warm_steps(
         steps.hours,
         c_rate,

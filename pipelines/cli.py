@@ -20,7 +20,7 @@ from pipelines.settings import Settings, prepare_environment
 
 prepare_environment()
 
-from pipelines.errors import UserError, in_one_sentence  # noqa: E402  the environment has to stand before any library is imported
+from pipelines.errors import UserError, in_one_sentence, need_logs  # noqa: E402  the environment has to stand before any library is imported
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -193,9 +193,11 @@ def nightly(
     as_json: Json = False,
 ) -> None:
     """Run one night: history, learning, decisions, conformance, checks, pages."""
+    day = _day(as_of)
+    need_logs(State.settings.home)  # before seconds go by with the libraries of a night
     from pipelines.nightly import run_plain, run_prefect
 
-    done = (run_plain if no_prefect else run_prefect)(_settings(), _day(as_of), _say)
+    done = (run_plain if no_prefect else run_prefect)(_settings(), day, _say)
     if as_json:
         _print_json(
             {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class UserError(Exception):
     """Shown as one sentence; the command ends with `exit_code` (2 = usage or environment, 1 = refused or failed)."""
@@ -9,6 +11,22 @@ class UserError(Exception):
     def __init__(self, message: str, exit_code: int = 2) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def no_logs(home: Path) -> UserError:
+    """A night was asked for where nothing has been taken in."""
+    return UserError(
+        f"There are no logs in {home} yet: run `fadecast ingest FILE --format NAME` first, "
+        "or `fadecast demo` to try it on simulated ones."
+    )
+
+
+def need_logs(home: Path) -> None:
+    """Raise `no_logs` where there is no warehouse."""
+    from warehouse.store import DATABASE
+
+    if not (home / DATABASE).exists():
+        raise no_logs(home)
 
 
 def in_one_sentence(error: Exception) -> tuple[str, int] | None:

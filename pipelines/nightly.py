@@ -17,7 +17,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from pipelines.computing import Computing
-from pipelines.errors import UserError
+from pipelines.errors import UserError, need_logs, no_logs
 from pipelines.ledger import RunNote, end_run, mark_done, night_lock, set_state, start_run, state
 from pipelines.settings import Settings
 from pipelines.steps import chargers, check, conform, decide, history, learn, publish
@@ -157,14 +157,14 @@ def opened_night(settings: Settings, as_of: date | None, say: Say) -> Iterator[N
     """Lock, open and note a night; writes its row in meta_run whatever becomes of it."""
     settings = _of_home(settings)
     if not (settings.home / DATABASE).exists():
-        raise _no_logs(settings)  # and make no home
+        raise no_logs(settings.home)  # and make no home
     with ExitStack() as stack:
         stack.enter_context(writing(settings.home))
         note = stack.enter_context(night_lock(settings.home))
         finish_forgetting(settings)
         wh = stack.enter_context(open_warehouse(settings.home))
         if wh.scalar("SELECT count(*) FROM meta_part WHERE kind IN ('samples', 'sessions')") == 0:
-            raise _no_logs(settings)
+            raise no_logs(settings.home)
         night = Night(settings, wh, note, as_of, say)
         start_run(wh, note, night.as_of)
         try:
@@ -174,13 +174,6 @@ def opened_night(settings: Settings, as_of: date | None, say: Say) -> Iterator[N
             end_run(wh, note, night.as_of, "failed", f"{type(e).__name__}: {e}", None)
             raise
         end_run(wh, note, night.as_of, "done", "", night.published)
-
-
-def _no_logs(settings: Settings) -> UserError:
-    return UserError(
-        f"There are no logs in {settings.home} yet: run `fadecast ingest FILE --format NAME` first, "
-        "or `fadecast demo` to try it on simulated ones."
-    )
 
 
 def _of_home(settings: Settings) -> Settings:
@@ -299,8 +292,7 @@ def _console_say() -> Say:
 
 def run_prefect(settings: Settings, as_of: date | None = None, say: Say = lambda _: None) -> NightResult:
     """One night as a Prefect flow run, on the server of ``PREFECT_API_URL`` or a temporary one of its own."""
-    if not (settings.home / DATABASE).exists():
-        raise _no_logs(settings)  # before a server is started in that folder
+    need_logs(settings.home)  # before a server is started in that folder
     free = shutil.disk_usage(settings.home).free
     if free < _SERVER_BYTES and not {"PREFECT_HOME", "PREFECT_API_URL"} & set(os.environ):
         raise UserError(

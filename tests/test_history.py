@@ -207,6 +207,7 @@ def test_bmw_i3_reports_the_constant_of_its_bms(tmp_path: Path) -> None:
     assert "stuck_record" in rules_hit
 
 
+@pytest.mark.slow  # 85 real vehicles: the rules are guarded by made-up ones above
 @pytest.mark.data
 def test_norwegian_plug_ins_become_flagged_sessions_without_readings(tmp_path: Path) -> None:
     log = _real("norway_home_charging.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,16 +35,24 @@ def log(path: Path, *rows: str) -> Path:
     return path
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Settings:
+@pytest.fixture(scope="module")
+def taken_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two vehicles in one file, refused rows of both and of nobody, and a fleet file."""
-    settings = Settings(home=tmp_path / "home")
-    (tmp_path / "fleet.csv").write_text(FLEET)
-    register_fleet(settings, tmp_path / "fleet.csv")
+    folder = tmp_path_factory.mktemp("taken_in")
+    settings = Settings(home=folder / "home")
+    (folder / "fleet.csv").write_text(FLEET)
+    register_fleet(settings, folder / "fleet.csv")
     rows = [row(car, m) for car in ("CAR1", "CAR2") for m in range(5)]
     rows += [row("CAR1", 6, "777.5x"), row("CAR2", 6, "888.5x"), "CAR1,short", row("CAR1", 1)]
-    ingest(settings, [log(tmp_path / "a.csv", *rows)], "fadecast_samples")
-    return settings
+    ingest(settings, [log(folder / "a.csv", *rows)], "fadecast_samples")
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path: Path, taken_in: Path) -> Settings:
+    """A copy of it that the test may change."""
+    shutil.copytree(taken_in, tmp_path, dirs_exist_ok=True)
+    return Settings(home=tmp_path / "home")
 
 
 def test_one_vehicle_goes_and_the_other_stays(home: Settings, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -33,12 +34,20 @@ def night_of(folder: Path, night: int, cars: tuple[str, ...] = ("CAR0", "CAR1"))
     return path
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Settings:
+@pytest.fixture(scope="module")
+def taken_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twenty nights of two cars, not packed yet."""
-    settings = Settings(home=tmp_path / "home")
-    ingest(settings, [night_of(tmp_path, night) for night in range(NIGHTS)], "fadecast_samples")
-    return settings
+    folder = tmp_path_factory.mktemp("nights")
+    files = [night_of(folder, night) for night in range(NIGHTS)]
+    ingest(Settings(home=folder / "home"), files, "fadecast_samples")
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path: Path, taken_in: Path) -> Settings:
+    """A copy of it that the test may change."""
+    shutil.copytree(taken_in, tmp_path, dirs_exist_ok=True)
+    return Settings(home=tmp_path / "home")
 
 
 def state(wh: Warehouse) -> dict[str, object]:

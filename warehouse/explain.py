@@ -106,6 +106,8 @@ def recognise(head: Head) -> Explanation | None:
         spec = load_format(name)
         if spec.typical is not None and head.rows != spec.typical.rows:
             continue
+        if spec.ocpp is not None and b"{" not in data:
+            continue  # every message holds an object, so no line here can be one
         try:
             got = read_any(data, spec, head.file_name)
         except (RefusedFile, pl.exceptions.PolarsError, ValueError):
