@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import sys
 from dataclasses import asdict
 from datetime import date
@@ -12,15 +10,14 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from pipelines.settings import Settings, prepare_environment
 
 prepare_environment()
 
-from pipelines.errors import UserError, in_one_sentence, need_logs  # noqa: E402  the environment has to stand before any library is imported
+# The environment has to stand before any library is imported.
+from pipelines.errors import UserError, in_one_sentence, need_logs  # noqa: E402
+from pipelines.saying import err, print_json, print_table, report_files, say, say_table  # noqa: E402
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,7 +27,6 @@ app = typer.Typer(
 )
 evidence_app = typer.Typer(no_args_is_help=True, help="Fit laws to ageing tests; predict and score a file of tests.")
 app.add_typer(evidence_app, name="evidence")
-err = Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="JSON alone to standard output.")]
 
@@ -45,18 +41,6 @@ def _settings(**changes: Any) -> Settings:
     return State.settings.model_copy(update={k: v for k, v in changes.items() if v is not None})
 
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")  # a file's name may hold them: each file is one line
-
-
-def _say(text: str) -> None:
-    err.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _print_json(body: Any) -> None:
-    text = json.dumps(body, indent=1, ensure_ascii=False, default=str)
-    sys.stdout.write(text.encode("utf-8", "replace").decode() + "\n")  # a file's name may be no UTF-8
-
-
 def _day(text: str | None) -> date | None:
     if text is None:
         return None
@@ -68,8 +52,12 @@ def _day(text: str | None) -> date | None:
 
 @app.callback()
 def _root(
-    home: Annotated[Path | None, typer.Option(help="Folder of everything generated (FADECAST_HOME).")] = None,
+    home: Annotated[
+        Path | None, typer.Option(readable=False, help="Folder of everything generated (FADECAST_HOME).")
+    ] = None,
 ) -> None:
+    from warehouse.disk import check_home
+
     try:
         settings = Settings()
     except ValidationError as e:
@@ -77,6 +65,7 @@ def _root(
         name = "_".join(str(x) for x in first["loc"]).upper()
         raise UserError(f"FADECAST_{name}: {first['msg']}, got {first['input']!r}.") from None
     State.settings = settings if home is None else settings.model_copy(update={"home": home})
+    check_home(State.settings.home)
 
 
 @app.command()
@@ -91,7 +80,7 @@ def demo(
     from pipelines.nightly import run_plain, run_prefect
 
     night = run_plain if no_prefect else run_prefect
-    run_demo(_settings(seed=seed), vehicles, days, seed, lambda s: night(s, None, _say), err)
+    run_demo(_settings(seed=seed), vehicles, days, seed, lambda s: night(s, None, say), err)
 
 
 @app.command()
@@ -111,13 +100,13 @@ def fleet(
         if fmt is None:
             raise UserError("--propose needs --format: the name of the log's format or a TOML file.")
         written = intake.propose_fleet(_settings(), propose, fmt, out or Path("fleet_proposal.csv"))
-        _say(
+        say(
             f"Proposed {written.vehicles} vehicles in {written.path}; every value is assumed: mend what you know, then "
             f"run `fadecast fleet {written.path}`."
         )
         return
     assert file is not None  # noqa: S101  narrowed by the test above
-    _report_files([intake.register_fleet(_settings(), file)], as_json)
+    report_files([intake.register_fleet(_settings(), file)], as_json)
 
 
 @app.command()
@@ -140,7 +129,7 @@ def ingest(
         raise UserError("Give PATH... and --format; `fadecast ingest --explain FILE` proposes a format.")
     from pipelines.steps import intake
 
-    _report_files(intake.ingest(_settings(), paths, fmt), as_json)
+    report_files(intake.ingest(_settings(), paths, fmt), as_json)
 
 
 def _explain(path: Path, out: Path | None, as_json: bool) -> None:
@@ -151,39 +140,14 @@ def _explain(path: Path, out: Path | None, as_json: bool) -> None:
     if out is not None:
         explain.write_proposal(found, out)
     if as_json:
-        _print_json(explain.as_json(path, found))
+        print_json(explain.as_json(path, found))
         return
-    table = Table(box=None)
-    for name in ("what", "looks like", "sure", "because"):
-        table.add_column(name, overflow="fold")
-    for guess in found.guesses:
-        table.add_row(*map(escape, (guess.what, guess.value, guess.confidence, guess.reason)))
-    err.print(table)
+    say_table(
+        ("what", "looks like", "sure", "because"), [(g.what, g.value, g.confidence, g.reason) for g in found.guesses]
+    )
     if found.known is None and out is None:
         sys.stdout.write(found.toml)
-    _say(explain.way_on(path, found, out))
-
-
-def _report_files(results: list[Any], as_json: bool) -> None:
-    keys = ("path", "sha256", "status", "rows_read", "rows_loaded", "rows_rejected", "rows_duplicate", "error")
-    rows = [{k: getattr(r, k) for k in keys} for r in results]
-    if as_json:
-        _print_json({"files": rows})
-    else:
-        for r in rows:
-            path = _CONTROL.sub("?", r["path"])
-            if r["status"] == "refused":
-                _say(f"Refused {path}: {r['error']}")
-            else:
-                _say(
-                    f"{path}: {r['status']}; {r['rows_read']} rows read = {r['rows_loaded']} loaded + "
-                    f"{r['rows_rejected']} rejected + {r['rows_duplicate']} duplicate."
-                )
-        for r in results:
-            if getattr(r, "note", ""):
-                _say(_CONTROL.sub("?", r.note))
-    if any(r["status"] == "refused" for r in rows):
-        raise typer.Exit(1)
+    say(explain.way_on(path, found, out))
 
 
 @app.command()
@@ -197,9 +161,9 @@ def nightly(
     need_logs(State.settings.home)  # before seconds go by with the libraries of a night
     from pipelines.nightly import run_plain, run_prefect
 
-    done = (run_plain if no_prefect else run_prefect)(_settings(), day, _say)
+    done = (run_plain if no_prefect else run_prefect)(_settings(), day, say)
     if as_json:
-        _print_json(
+        print_json(
             {
                 "run_id": done.run_id,
                 "as_of": done.as_of,
@@ -209,7 +173,7 @@ def nightly(
             }
         )
     else:
-        _say(f"Pages: {State.settings.home / 'pages' / 'fleet' / 'index.html'}")
+        say(f"Pages: {State.settings.home / 'pages' / 'fleet' / 'index.html'}")
 
 
 @app.command()
@@ -225,25 +189,16 @@ def policies(
     from warehouse.export import write_table as export_writer
 
     if add is not None:
-        _say(views.add_policies(_settings(), add))
+        say(views.add_policies(_settings(), add))
         return
     table = views.policy_table(_settings(), vehicle, cohort)
     if csv is not None:
         export_writer(table, csv)
-        _say(f"{table.height} rows in {csv}.")
+        say(f"{table.height} rows in {csv}.")
     elif as_json:
-        _print_json(views.policy_json(_settings(), table))
+        print_json(views.policy_json(_settings(), table))
     else:
-        _print_table(views.policy_overview(table))
-
-
-def _print_table(frame: Any) -> None:
-    table = Table(box=None)
-    for c in frame.columns:
-        table.add_column(c, overflow="fold", no_wrap=c.endswith("_id"))
-    for row in frame.iter_rows():
-        table.add_row(*["" if x is None else str(x) for x in row])
-    Console().print(table)
+        print_table(views.policy_overview(table))
 
 
 @evidence_app.command("fit")
@@ -253,7 +208,7 @@ def evidence_fit(files: Annotated[list[Path], typer.Argument(help="Ageing tests 
 
     with err.status("Fitting; every condition is left out in turn"):
         says, complete = evidence.fit(_settings(), files)
-    _say(says)
+    say(says)
     if not complete:
         raise typer.Exit(1)
 
@@ -272,7 +227,12 @@ def evidence_score(
 
     if predictions is not None and any(f.exists() and predictions.exists() and f.samefile(predictions) for f in files):
         raise UserError(f"{predictions}: is one of the files to score; give the predictions a name of their own.")
-    done = evidence.score(_settings(), files)
+    try:
+        done = evidence.score(_settings(), files)
+    except evidence.NoneRead as e:
+        if as_json:
+            print_json({"tests": [], "datasets": e.datasets})
+        raise
     if predictions is not None:
         try:
             done.predictions.write_csv(predictions)
@@ -280,10 +240,10 @@ def evidence_score(
             why = e.strerror or str(e).split(" (os error")[0]
             raise UserError(f"{predictions}: the predictions cannot be written ({why}); give another file.") from None
     if as_json:
-        _print_json({"tests": done.tests, "datasets": done.datasets})
+        print_json({"tests": done.tests, "datasets": done.datasets})
     else:
         for line in done.lines():
-            _say(line)
+            say(line)
     if not done.complete:
         raise typer.Exit(1)
 
@@ -297,15 +257,15 @@ def forget(
 
     done = erase(_settings(), vehicle)
     if as_json:
-        _print_json(asdict(done))
+        print_json(asdict(done))
         return
     rows = sum(done.rows.values())
-    _say(
+    say(
         f"{done.records} records in {done.parts} raw parts and {rows} rows of {len(done.rows)} tables are gone,"
         f" and its lines in {len(done.copies)} files that Fadecast wrote;"
         f" nothing is left in {done.files_searched} files and {done.tables_searched} tables."
     )
-    _say("What the cohort learned from it stays until the next `fadecast nightly`. Files outside the home are yours.")
+    say("What the cohort learned from it stays until the next `fadecast nightly`. Files outside the home are yours.")
 
 
 @app.command()
@@ -315,12 +275,12 @@ def check(as_json: Json = False) -> None:
 
     results, rules = all_checks(_settings())
     if as_json:
-        _print_json({"checks": [vars(r) for r in results], "rules": [asdict(r) for r in rules]})
+        print_json({"checks": [vars(r) for r in results], "rules": [asdict(r) for r in rules]})
     else:
         for line in rules_lines(rules, State.settings.home):
-            _say(line)
+            say(line)
         for r in results:
-            _say(
+            say(
                 f"{'ok  ' if r.passed else 'FAIL'} {r.name}: {r.why}"
                 + ("" if r.passed else f" {r.rows} rows, e.g. {r.example}")
             )
@@ -335,7 +295,7 @@ def digest(as_json: Json = False) -> None:
 
     body = digest_home(State.settings.home)
     if as_json:
-        _print_json(body)
+        print_json(body)
     else:
         for name, value in body.items():
             sys.stdout.write(f"{value}  {name}\n")
@@ -348,10 +308,10 @@ def status(as_json: Json = False) -> None:
 
     body = views.status(_settings())
     if as_json:
-        _print_json(body)
+        print_json(body)
     else:
         for line in views.status_lines(body):
-            _say(line)
+            say(line)
     if body["health"] != "good":
         raise typer.Exit(1)
 
@@ -363,7 +323,7 @@ def serve(
     """Prefect server and a nightly schedule, until stopped."""
     from pipelines.serve import serve as run
 
-    run(_settings(), now, _say)
+    run(_settings(), now, say)
 
 
 @app.command()
@@ -374,7 +334,7 @@ def export(
     """Write one table as CSV or Parquet."""
     from pipelines import views
 
-    _say(views.export_table(_settings(), table, file))
+    say(views.export_table(_settings(), table, file))
 
 
 def main() -> None:
@@ -382,7 +342,7 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except KeyboardInterrupt:
-        _say("fadecast: stopped; the next night goes on from what was written.")
+        say("fadecast: stopped; the next night goes on from what was written.")
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
@@ -391,7 +351,7 @@ def main() -> None:
         said = in_one_sentence(e)
         if said is None:
             raise
-        _say(f"fadecast: {said[0]}")
+        say(f"fadecast: {said[0]}")
         sys.exit(said[1])
 
 

@@ -33,11 +33,12 @@ def in_one_sentence(error: Exception) -> tuple[str, int] | None:
     """What a user can mend, as a sentence and an exit code; `None` for a defect of Fadecast."""
     from models.parameters import ParameterError
     from warehouse.disk import reason_of
+    from warehouse.keys import KeyFileError
     from warehouse.store import WarehouseError
 
     if isinstance(error, UserError):
         return str(error), error.exit_code
-    if isinstance(error, ParameterError | WarehouseError):
+    if isinstance(error, ParameterError | WarehouseError | KeyFileError):
         return str(error), 2
     if isinstance(error, OSError) and (why := reason_of(error)) is not None:
         return f"{error.filename or 'A file'} cannot be written or read ({why}); mend that and run it again.", 2

@@ -18,6 +18,7 @@ from typing import IO
 import polars as pl
 
 from pipelines.errors import UserError
+from warehouse.disk import make_home
 from warehouse.store import Warehouse
 
 
@@ -74,7 +75,7 @@ def night_lock(home: Path) -> Iterator[RunNote]:
     UserError
         Another night holds the lock.
     """
-    home.mkdir(parents=True, exist_ok=True)
+    make_home(home)
     handle = _lock(home)
     started = now_utc()
     note = RunNote(home / "night.json", f"{started:%Y%m%dT%H%M%S}-{os.getpid()}", started)

@@ -23,7 +23,7 @@ from pipelines.settings import Settings
 from pipelines.steps import chargers, check, conform, decide, history, learn, publish
 from pipelines.steps.forget import finish_forgetting
 from pipelines.steps.versions import code_version, inputs_version
-from warehouse.disk import writing
+from warehouse.disk import check_writable, writing
 from warehouse.packs import compact
 from warehouse.store import DATABASE, Warehouse, open_warehouse
 
@@ -293,6 +293,7 @@ def _console_say() -> Say:
 def run_prefect(settings: Settings, as_of: date | None = None, say: Say = lambda _: None) -> NightResult:
     """One night as a Prefect flow run, on the server of ``PREFECT_API_URL`` or a temporary one of its own."""
     need_logs(settings.home)  # before a server is started in that folder
+    check_writable(settings.home)
     free = shutil.disk_usage(settings.home).free
     if free < _SERVER_BYTES and not {"PREFECT_HOME", "PREFECT_API_URL"} & set(os.environ):
         raise UserError(

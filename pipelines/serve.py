@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from pipelines.errors import UserError
 from pipelines.settings import Settings
+from warehouse.disk import make_home
 
 _START_SECONDS = 180
 
@@ -47,8 +48,9 @@ def prefect_server(settings: Settings, say: Callable[[str], None], port: int = 4
         os.environ["PREFECT_API_URL"] = api
         yield api
         return
+    make_home(settings.home)
     home = (settings.home / "prefect").resolve()
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(exist_ok=True)
     env = os.environ | {"PREFECT_HOME": str(home)}
     with (home / "server.log").open("a", encoding="utf-8") as log:
         server = subprocess.Popen(  # noqa: S603  our own interpreter and arguments

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from pipelines.errors import UserError
 from pipelines.ledger import alive, now_utc, read_note
 from pipelines.settings import Settings
 from warehouse import export
+from warehouse.disk import make_home, reason_of
 
 _STALE = timedelta(hours=36)
 
@@ -45,7 +47,13 @@ def _serving(settings: Settings) -> duckdb.DuckDBPyConnection:
         raise UserError(
             f"Nothing is published in {settings.home} yet: run `fadecast nightly` (or `fadecast demo`) first."
         )
-    con = duckdb.connect(str(path.resolve()), read_only=True)
+    try:
+        con = duckdb.connect(str(path.resolve()), read_only=True)
+    except duckdb.Error as e:
+        why = reason_of(e) or "it is no DuckDB database of this version"
+        raise UserError(
+            f"{path} cannot be read ({why}): mend that, or remove {path.resolve().parent} and run `fadecast nightly`."
+        ) from None
     con.execute("SET TimeZone = 'UTC'")
     return con
 
@@ -136,7 +144,8 @@ def add_policies(settings: Settings, file: Path) -> str:
     except tomllib.TOMLDecodeError as e:
         raise UserError(f"{file}: not valid TOML: {e}. Mend the line it names.") from None
     target = settings.home / "parameters" / "policies.toml"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_home(settings.home)
+    target.parent.mkdir(exist_ok=True)
     before = target.read_text(encoding="utf-8") if target.exists() else None
     part = target.with_suffix(".toml.part")
     joined = text if before is None else before.rstrip() + "\n\n" + text
@@ -203,9 +212,10 @@ def status(settings: Settings) -> dict[str, Any]:
         body["published"] = (settings.home / "current").resolve().name
     last = settings.home / "last_run.json"
     if last.exists():
-        import json
-
-        body["last_run"] = json.loads(last.read_text(encoding="utf-8"))
+        try:
+            body["last_run"] = json.loads(last.read_text(encoding="utf-8"))
+        except ValueError:
+            raise UserError(f"{last} is damaged: remove it, the next `fadecast nightly` writes it anew.") from None
     body["health"] = _health(body)
     return body
 

@@ -11,14 +11,17 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from evidence_rows import made_test, write
 
+from pipelines.cli import main
 from pipelines.errors import UserError
 from pipelines.nightly import run_plain, run_prefect
 from pipelines.settings import Settings
 from pipelines.steps import intake
 from warehouse.store import WarehouseError, open_warehouse
 
-FORMATS = Path(__file__).resolve().parent.parent / "warehouse" / "formats"
+ROOT = Path(__file__).resolve().parent.parent
+FORMATS, POLICIES = ROOT / "warehouse" / "formats", ROOT / "models" / "parameters" / "policies.toml"
 FADECAST = str(Path(sys.executable).parent / "fadecast")
 
 
@@ -87,6 +90,79 @@ def test_a_missing_file_is_refused_and_named(tmp_path: Path) -> None:
         assert json.loads(done.stdout)["files"][0]["status"] == "refused"
     assert "nothing.csv" in done.stdout + done.stderr
     assert not (tmp_path / "h").exists()
+
+
+def _commands(log: Path, tests: Path) -> list[list[str]]:
+    return [
+        ["status"],
+        ["digest", "--json"],
+        ["policies"],
+        ["policies", "--add", str(POLICIES)],
+        ["ingest", str(log), "--format", "fadecast_samples"],
+        ["fleet", str(log)],
+        ["nightly", "--no-prefect"],
+        ["evidence", "fit", str(tests)],
+        ["demo", "--vehicles", "1", "--days", "14", "--no-prefect"],
+        ["serve"],
+    ]
+
+
+@pytest.mark.parametrize("kind", ["a file", "below a file", "a link to nothing", "a name too long"])
+def test_a_home_that_is_none_is_one_sentence_whatever_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    (tmp_path / "file").write_text("x\n", encoding="utf-8")
+    (tmp_path / "link").symlink_to(tmp_path / "gone" / "too")
+    name = {"a file": "file", "below a file": "file/home", "a link to nothing": "link", "a name too long": "n" * 300}
+    home = tmp_path / name[kind]
+    for command in _commands(tmp_path / "log.csv", tmp_path / "tests.csv"):
+        monkeypatch.setattr("sys.argv", ["fadecast", "--home", str(home), *command])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        assert ended.value.code == 2 and said.out == ""
+        assert said.err.startswith("fadecast: ") and str(home) in said.err and said.err.count("\n") == 1
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "x\n" and not (tmp_path / "gone").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
+def test_a_home_that_cannot_be_made_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("vehicle\nme\n", encoding="utf-8")
+    tests = write(tmp_path / "tests.csv", [r for soc in (0.1, 0.5, 0.9) for r in made_test(f"at {soc}", soc=soc)])
+    for command in _commands(log, tests):
+        monkeypatch.setattr("sys.argv", ["fadecast", "--home", "/proc/x", *command])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr().err
+        assert said.count("/proc/x") == (0 if command == ["status"] else 1), said
+        assert ended.value.code == (1 if command == ["status"] else 2)  # none has run there yet
+
+
+@pytest.mark.slow
+def test_a_home_on_a_locked_disk_is_one_sentence(tmp_path: Path) -> None:
+    """For true: a disk mounted for reading only."""
+    unshare = shutil.which("unshare")
+    if unshare is None or subprocess.run([unshare, "-rm", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs a mount namespace of its own (unshare -rm)")
+    home = tmp_path / "h"
+    with open_warehouse(home):
+        pass
+    (home / "serving.duckdb").write_text("no database", encoding="utf-8")
+    locked = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"'
+    log = tmp_path / "log.csv"
+    log.write_text("vehicle\nme\n", encoding="utf-8")
+    tests = write(tmp_path / "tests.csv", [r for soc in (0.1, 0.5, 0.9) for r in made_test(f"at {soc}", soc=soc)])
+    for command in _commands(log, tests):
+        inside = [unshare, "-rm", "sh", "-c", locked, "sh", str(home), FADECAST, "--home", str(home), *command]
+        done = subprocess.run(inside, capture_output=True, text=True, check=False)
+        assert done.returncode == 2 and done.stdout == "", (command, done.stderr)
+        assert str(home) in done.stderr.splitlines()[-1], (command, done.stderr)
+        reason = {"status": "it is no DuckDB database", "policies": "it is no DuckDB", "demo": "not a demo's"}
+        reason["policies"] = reason["policies"] if command == ["policies"] else "Read-only file system"
+        assert reason.get(command[0], "Read-only file system") in one_sentence(done), command
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -241,3 +242,20 @@ def test_predictions_that_cannot_be_written_are_one_sentence(
     assert ended.value.code == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "the predictions cannot be written" in said and "out.csv" in said
+
+
+def test_json_holds_the_refusals_when_no_file_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare, gone = write(tmp_path / "bare.csv", [{"test_id": "a", "kind": "cycle", "day": 1.0}]), tmp_path / "gone.csv"
+    for files, code in (([bare], 1), ([gone], 2), ([bare, gone], 1)):
+        monkeypatch.setattr("sys.argv", ["fadecast", "evidence", "score", *map(str, files), "--json"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        told = capsys.readouterr()
+        body = json.loads(told.out)
+        assert ended.value.code == code and body["tests"] == []
+        assert [d["path"] for d in body["datasets"]] == [f.name for f in files]
+        for d in body["datasets"]:
+            (problem,) = d["problems"]
+            assert d["path"] in problem and problem in " ".join(told.err.split())

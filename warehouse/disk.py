@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 _CODES = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EEXIST,
-    errno.ENOTDIR,
+    errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR,
 )  # fmt: skip
 
 
@@ -41,6 +42,53 @@ def writing(home: Path) -> Iterator[None]:
         raise WarehouseError(
             f"The home {home} cannot be written ({reason}); what was done before stays. Make room or give another"
             " --home, and run the command again."
+        ) from None
+
+
+def check_home(home: Path) -> None:
+    """Refuse a home that can never be one: no folder, below a file, or closed to this user.
+
+    One that is missing is well: whoever writes makes it (`make_home`).
+
+    Raises
+    ------
+    WarehouseError
+        It is none; one sentence with the way out.
+    """
+    from warehouse.store import WarehouseError
+
+    way_out = "give a folder with --home (or FADECAST_HOME), and run the command again."
+    try:
+        there = next((at for at in (home, *home.parents) if os.path.lexists(at)), home)
+        if os.path.lexists(there) and not there.is_dir():
+            raise WarehouseError(f"The home {home} cannot be used, as {there} is no folder; {way_out}")
+    except OSError as error:
+        raise WarehouseError(f"The home {home} cannot be used ({error.strerror}); {way_out}") from None
+    if home.is_dir() and not os.access(home, os.R_OK | os.X_OK):
+        raise WarehouseError(f"The home {home} cannot be read ({os.strerror(errno.EACCES)}); {way_out}")
+
+
+def check_writable(home: Path) -> None:
+    """Refuse a home that is there and takes no file, before long work for it begins. Raises `WarehouseError`."""
+    with writing(home), tempfile.TemporaryFile(dir=home):
+        pass
+
+
+def make_home(home: Path) -> None:
+    """Make a home where there is none yet.
+
+    Raises
+    ------
+    WarehouseError
+        The disk refuses it, for whatever reason.
+    """
+    from warehouse.store import WarehouseError
+
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WarehouseError(
+            f"The home {home} cannot be made ({error.strerror}); give another --home, and run the command again."
         ) from None
 
 

@@ -16,6 +16,8 @@ import secrets
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from warehouse.disk import make_home
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -65,7 +67,7 @@ def write_demo_key(home: Path, seed: int) -> None:
 
 
 def _write_key(home: Path, key: bytes) -> None:
-    home.mkdir(parents=True, exist_ok=True)
+    make_home(home)
     temporary = home / f"{KEY_FILE}.{os.getpid()}.tmp"
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w", encoding="ascii") as file:
@@ -144,7 +146,7 @@ def clean_text(text: str) -> str:
 
 def write_demo_marker(home: Path, seed: int, sha256s: Iterable[str]) -> None:
     """Mark a home as a demo: only files with these hashes are taken in."""
-    home.mkdir(parents=True, exist_ok=True)
+    make_home(home)
     temporary = home / f"{DEMO_FILE}.{os.getpid()}.tmp"
     temporary.write_text(json.dumps({"seed": seed, "sha256": sorted(set(sha256s))}, indent=1) + "\n", encoding="utf-8")
     temporary.replace(home / DEMO_FILE)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import polars as pl
 
-from warehouse.disk import make_database, reason_of, writing
+from warehouse.disk import make_database, make_home, reason_of, writing
 from warehouse.registry import Registry, RegistryError
 
 if TYPE_CHECKING:
@@ -269,8 +269,7 @@ def open_warehouse(home: Path, create: bool = True, patience_s: float = LOCK_PAT
     database = home / DATABASE
     if not create and not database.exists():
         raise WarehouseError(f"There is no warehouse in {home}; take logs in with `fadecast ingest` first.")
-    with writing(home):
-        home.mkdir(parents=True, exist_ok=True)
+    make_home(home)
     with writing(home), locked(home, patience_s):
         con = _connect(database, patience_s)
         try:

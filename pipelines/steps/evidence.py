@@ -20,10 +20,19 @@ from pipelines.errors import UserError
 from pipelines.settings import Settings
 from pipelines.steps.evidence_read import TestFile, read_file
 from pipelines.steps.evidence_store import KIND, provenance, store
+from warehouse.disk import check_writable, make_home
 
 _WORTH_SAYING_FRAC = 0.005
 MOST_FRAC = 1.05
 _POOR_PP, _LEAST_INSIDE_FRAC = 5.0, 0.62
+
+
+class NoneRead(UserError):
+    """Every file was refused; `datasets` as in `Scored`."""
+
+    def __init__(self, refused: Sequence[tuple[Path, UserError]]) -> None:
+        super().__init__(" ".join(str(why) for _, why in refused), min(why.exit_code for _, why in refused))
+        self.datasets = [_refused(path, why) for path, why in refused]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +92,12 @@ def fit(settings: Settings, files: Sequence[Path]) -> tuple[str, bool]:
     """
     known = fitted_of(load(KIND, settings.home))
     read, refused = _read_all(files, known)
-    problems = [p for f in read for p in f.problems] + [said for _, said in refused]
+    problems = [p for f in read for p in f.problems] + [str(why) for _, why in refused]
     groups = [_group(f) for f in read]
     families, unfitted = sorted_out(groups, known)
+    if families:
+        make_home(settings.home)
+        check_writable(settings.home)  # a fit takes minutes
     found = fit_families(families, known)
     if not found:
         names = ", ".join(f.path.name for f in read)
@@ -121,10 +133,9 @@ def _group(read: TestFile) -> FitGroup:
     return FitGroup(read.rows, read.protocol, source)
 
 
-def _read_all(files: Sequence[Path], known: Sequence[Fitted]) -> tuple[list[TestFile], list[tuple[Path, str]]]:
+def _read_all(files: Sequence[Path], known: Sequence[Fitted]) -> tuple[list[TestFile], list[tuple[Path, UserError]]]:
     read, refused = [], []
     names = {n for f in known if isinstance(f.model, ProfileModel) for n in f.model.scaling.names}
-    last: UserError | None = None
     once: dict[Path, Path] = {}  # a file given twice is read once
     for f in files:
         once.setdefault(f.resolve(), f)
@@ -132,11 +143,18 @@ def _read_all(files: Sequence[Path], known: Sequence[Fitted]) -> tuple[list[Test
         try:
             read.append(read_file(path, names))
         except UserError as e:
-            last = e
-            refused.append((path, str(e)))
-    if not read and last is not None:
-        raise last
+            refused.append((path, e))
+    if not read:
+        raise NoneRead(refused)
     return read, refused
+
+
+def _refused(path: Path, why: UserError) -> dict[str, Any]:
+    return {"path": path.name, "tests": 0, "rows": 0, "rmse_pp": None, "inside_80_frac": None} | {
+        "reversible": [],
+        "notes": [],
+        "problems": [str(why)],
+    }
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -150,17 +168,13 @@ def score(settings: Settings, files: Sequence[Path]) -> Scored:
 
     Raises
     ------
-    UserError
+    NoneRead
         No file can be read.
     """
     known = fitted_of(load(KIND, settings.home))
     read, refused = _read_all(files, known)
     tests: list[dict[str, Any]] = []
-    datasets: list[dict[str, Any]] = [
-        {"path": path.name, "tests": 0, "rows": 0, "rmse_pp": None, "inside_80_frac": None}
-        | {"reversible": [], "notes": [], "problems": [said]}
-        for path, said in refused
-    ]
+    datasets = [_refused(path, why) for path, why in refused]
     parts = []
     called = _names([f.path for f in read])
     for file, name_of_file in zip(read, called, strict=True):

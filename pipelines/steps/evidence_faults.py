@@ -24,7 +24,11 @@ _SHOWN = 5
 _SWING_SLACK = 0.05
 _TEXT_SHOWN = 40
 _PERCENT_FROM = 20.0
-_FIRST_SLACK = 0.005
+FIRST_SLACK = 0.005
+# Temperatures at which cells are aged are multiples of 5 degC, or a room's; in Fahrenheit most of these are no such.
+_USUAL_C = (*range(-40, 101, 5), 20, 21, 22, 23)
+_USUAL_F = np.array(sorted(1.8 * c + 32.0 for c in _USUAL_C))
+_HOT_C = 65.0
 
 
 class Faults:
@@ -113,6 +117,44 @@ class Faults:
             self.say(at, column, f"{values[at[0]]:g} {hint}; the row is {outcome}")
         return bad
 
+    def fahrenheit(self, values: FloatArray) -> FloatArray:
+        """Temperatures with those unknown that are Fahrenheit, which the file as a whole tells, not one row.
+
+        Every one is a usual temperature in Fahrenheit, and a hot one is none in Celsius: left out. All are hot: said.
+        """
+        known = np.unique(values[np.isfinite(values) & (values < 200.0)])
+        if not known.size or known[-1] < _HOT_C:
+            return values
+        here = np.flatnonzero(np.isin(values, known))
+        usual = np.abs(known[:, None] - _USUAL_F).min(axis=1) < 0.06
+        odd = (known >= _HOT_C) & (np.abs(known - 5.0 * np.round(known / 5.0)) > 0.06)
+        span = f"{known[0]:g}" + (f" to {known[-1]:g}" if known.size > 1 else "")
+        if usual.all() and odd.any():
+            self.say(here, "temperature_c", f"{span} looks like Fahrenheit, give degrees Celsius; the row is left out")
+            self.unreadable["temperature_c"][here] = True
+            return np.where(self.unreadable["temperature_c"], np.nan, values)
+        if known[0] >= _HOT_C:
+            what = "in the whole file, hotter than cells are aged: if that is Fahrenheit, give degrees Celsius"
+            self.say(here, "temperature_c", f"{span} {what}; predicted as it stands")
+        return values
+
+    def rootless(
+        self, text: dict[str, np.ndarray], numbers: dict[str, FloatArray], usable: BoolArray, start: IntArray
+    ) -> BoolArray:
+        """Rows that cannot be counted from their first check-up; days that cannot are said, and unknown then."""
+        later = usable & (start >= 0)
+        out = np.zeros(self.height, dtype=bool)
+        for column, kind in (("day", "calendar"), ("efc", "cycle")):
+            counted = later & np.isfinite(numbers[column]) & np.isnan(numbers[column][start])
+            out |= counted & (text["kind"] == kind)
+            if column == "day":
+                of = np.unique(start[counted & (text["kind"] != kind)])
+                what = "the first check-up has none, so the days of its test have no start and are taken as unknown"
+                self.say(of, column, f"{what}; give it, 0 where they count from there")
+        what = "the first check-up of its test, of another kind, doesn't say from where it counts; the row is left out"
+        self.say(np.flatnonzero(out), "kind", what)
+        return out
+
     def kinds(self, kind: np.ndarray, good: BoolArray) -> BoolArray:
         """Whether the kind is one of the two there are."""
         known = (kind == "calendar") | (kind == "cycle")
@@ -146,7 +188,7 @@ class Faults:
 
     def starts(self, name: np.ndarray, first: BoolArray, capacity_frac: FloatArray) -> None:
         """Note first check-ups whose capacity is not 1: perhaps days or cycles run backwards."""
-        odd = np.flatnonzero(first & (np.abs(capacity_frac - 1.0) > _FIRST_SLACK))
+        odd = np.flatnonzero(first & (np.abs(capacity_frac - 1.0) > FIRST_SLACK))
         if odd.size:
             told = f"{capacity_frac[odd[0]]:g} at the first check-up of test {str(name[odd[0]])[:_TEXT_SHOWN]}, where"
             what = "the format has 1 (do day or efc run backwards?); predictions start there as it stands"

@@ -12,7 +12,7 @@ import polars as pl
 from models.ageing import Rows
 from models.domain import BoolArray, FloatArray, IntArray
 from pipelines.errors import UserError
-from pipelines.steps.evidence_faults import Faults
+from pipelines.steps.evidence_faults import FIRST_SLACK, Faults
 from pipelines.steps.evidence_table import EMPTY, read_table
 
 REQUIRED = ("test_id", "kind", "capacity_frac")
@@ -85,6 +85,7 @@ def read_file(path: Path, known_features: Collection[str] = ()) -> TestFile:
     good = faults.whole(ragged)
     text = {c: _text(frame, c) for c in _TEXT}
     numbers = {c: faults.numbers(frame, c, good) for c in NUMERIC}
+    numbers["temperature_c"] = faults.fahrenheit(numbers["temperature_c"])
     usable = good.copy()
     for column, values in numbers.items():
         bad = faults.beyond(column, values)
@@ -92,7 +93,8 @@ def read_file(path: Path, known_features: Collection[str] = ()) -> TestFile:
         faults.unreadable[column] |= bad
         if column != "capacity_frac":
             usable &= ~faults.unreadable[column]
-    known = faults.kinds(text["kind"], good) & faults.placed(text, numbers, good) & faults.named(text, good)
+    known_test = good & faults.kinds(text["kind"], good) & faults.named(text, good)
+    known = faults.placed(text, numbers, good) & known_test
     usable &= known
     features = {
         c: faults.numbers(frame, c, good, "taken as unknown")
@@ -102,8 +104,9 @@ def read_file(path: Path, known_features: Collection[str] = ()) -> TestFile:
     faults.impossible(text, numbers, usable)
     faults.doubtful(text, numbers, usable)
     moment = np.where(text["kind"] == "calendar", numbers["day"], numbers["efc"])
-    first, start = _first_rows(text, numbers, known & good & np.isfinite(moment), faults)
-    keep = usable & (start >= 0)
+    found = known & np.isfinite(moment)
+    first, start = _first_rows(text, numbers, found, known_test & ~found, faults)
+    keep = usable & (start >= 0) & ~faults.rootless(text, numbers, usable, start)
     if not (keep & ~first).any():
         why = faults.heaviest() or "It has no rows."
         raise UserError(f"{path.name}: holds no test that can be predicted. {why}", exit_code=1)
@@ -118,8 +121,8 @@ def read_file(path: Path, known_features: Collection[str] = ()) -> TestFile:
         depth_frac=numbers["dod_frac"],
         charge_per_h=numbers["charge_c_rate"],
         discharge_per_h=numbers["discharge_c_rate"],
-        day=numbers["day"] - np.nan_to_num(numbers["day"][origin]),
-        cycles=numbers["efc"] - np.nan_to_num(numbers["efc"][origin]),
+        day=numbers["day"] - numbers["day"][origin],
+        cycles=numbers["efc"] - numbers["efc"][origin],
         capacity_frac=numbers["capacity_frac"] / numbers["capacity_frac"][origin],
         first=first,
         features=features,
@@ -166,12 +169,13 @@ def _is_feature(frame: pl.DataFrame, column: str) -> bool:
 
 
 def _first_rows(
-    text: dict[str, np.ndarray], numbers: dict[str, FloatArray], placed: BoolArray, faults: Faults
+    text: dict[str, np.ndarray], numbers: dict[str, FloatArray], placed: BoolArray, unplaced: BoolArray, faults: Faults
 ) -> tuple[BoolArray, IntArray]:
     """Which rows are first check-ups, and each row's first check-up as a place (-1: its test has none).
 
     First by time in storage and by throughput in cycling; of several at the same moment the one nearest capacity 1. Of
     a first check-up only its moment and capacity count: a fault of its conditions does not make the next one first.
+    Where a row without a moment is nearer capacity 1 than those with one, it was the first: such a test is left out.
     """
     test_id, capacity = text["test_id"], numbers["capacity_frac"]
     first, start = np.zeros(test_id.size, dtype=bool), np.full(test_id.size, -1, dtype=np.int64)
@@ -180,8 +184,10 @@ def _first_rows(
     second = np.nan_to_num(np.where(stored, numbers["efc"], numbers["day"]))
     off = np.abs(capacity - 1.0)
     members: dict[str, list[int]] = {}
-    for i in np.flatnonzero(placed):
-        members.setdefault(str(test_id[i]), []).append(int(i))
+    lost: dict[str, list[int]] = {}
+    for of_test, rows in ((members, placed), (lost, unplaced)):
+        for i in np.flatnonzero(rows):
+            of_test.setdefault(str(test_id[i]), []).append(int(i))
     for name, found in members.items():
         places = np.array(found)
         if places.size == 1:
@@ -190,6 +196,12 @@ def _first_rows(
         best = places[np.lexsort((places, off[places], second[places], main[places]))[0]]
         if np.isnan(off[best]):
             faults.say([int(best)], "capacity_frac", f"test {name} has no first check-up to start from; it is left out")
+            continue
+        begun = [i for i in lost.get(name, []) if off[i] < min(off[best], FIRST_SLACK)]
+        if begun:
+            what = f"none that can be used at the first check-up, from which the others of test {name} count: it is"
+            column = "day" if stored[begun[0]] else "efc"
+            faults.say(begun, column, f"{what} left out; give it, 0 where they count from there")
             continue
         first[best], start[places] = True, best
     faults.starts(test_id, first, capacity)
