@@ -85,28 +85,32 @@ def demo(
 
 @app.command()
 def fleet(
-    file: Annotated[Path | None, typer.Argument(help="Fleet file (CSV, Parquet).")] = None,
-    propose: Annotated[Path | None, typer.Option(help="Propose a fleet file from this log.")] = None,
-    fmt: Annotated[str | None, typer.Option("--format", help="Format of the log to propose from.")] = None,
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Fleet files (CSV, Parquet); with --propose further logs.")
+    ] = None,
+    propose: Annotated[
+        list[Path] | None, typer.Option(help="Propose a fleet file from this log (file, folder or quoted pattern).")
+    ] = None,
+    fmt: Annotated[str | None, typer.Option("--format", help="Format of the logs to propose from.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write the proposal.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Register vehicles and homes; or propose a fleet file from a log by a written rule, every value marked assumed."""
+    """Register vehicles and homes; or propose a fleet file from logs by a written rule, every value marked assumed."""
     from pipelines.steps import intake
 
-    if (file is None) == (propose is None):
-        raise UserError("Give either a fleet FILE to register or --propose LOG --format NAME.")
-    if propose is not None:
+    if propose:
         if fmt is None:
             raise UserError("--propose needs --format: the name of the log's format or a TOML file.")
-        written = intake.propose_fleet(_settings(), propose, fmt, out or Path("fleet_proposal.csv"))
+        logs = [*propose, *(files or [])]
+        written = intake.propose_fleet(_settings(), logs, fmt, out or Path("fleet_proposal.csv"))
         say(
             f"Proposed {written.vehicles} vehicles in {written.path}; every value is assumed: mend what you know, then "
             f"run `fadecast fleet {written.path}`."
         )
         return
-    assert file is not None  # noqa: S101  narrowed by the test above
-    report_files([intake.register_fleet(_settings(), file)], as_json)
+    if not files:
+        raise UserError("Give either a fleet FILE to register or --propose LOG... --format NAME.")
+    report_files([intake.register_fleet(_settings(), file) for file in files], as_json)
 
 
 @app.command()

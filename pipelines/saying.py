@@ -41,8 +41,9 @@ def report_files(results: Sequence[Any], as_json: bool) -> None:
             if r["status"] == "refused":
                 say(f"Refused {path}: {r['error']}")
             else:
+                known = "known, nothing is loaded again; it was" if r["status"] == "known" else f"{r['status']};"
                 say(
-                    f"{path}: {r['status']}; {r['rows_read']} rows read = {r['rows_loaded']} loaded + "
+                    f"{path}: {known} {r['rows_read']} rows read = {r['rows_loaded']} loaded + "
                     f"{r['rows_rejected']} rejected + {r['rows_duplicate']} duplicate."
                 )
         for r in results:

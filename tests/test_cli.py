@@ -239,3 +239,31 @@ def test_odd_file_names_are_taken_in_and_shown_on_one_line(tmp_path: Path) -> No
             "e [31mf.csv",
             "g?h.csv",
         ]
+
+
+def test_several_logs_are_proposed_and_several_fleet_files_registered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = "vehicle,session,kind,plug_in_utc,plug_out_utc,energy_in_kwh,energy_out_kwh,soc_start_pct,soc_end_pct\n"
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    for name in "AB":
+        (folder / f"{name}.csv").write_text(f"{head}{name},1,plugin,2024-03-05T10:00:00Z,,1,,,\n", encoding="utf-8")
+    logs, out = [str(folder / "A.csv"), str(folder / "B.csv")], str(tmp_path / "fleet.csv")
+    base = ["fadecast", "--home", str(tmp_path / "h")]
+
+    def run(*args: str) -> str:
+        monkeypatch.setattr("sys.argv", [*base, *args])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 0
+        return " ".join(capsys.readouterr().err.split())
+
+    for args in (["--propose", *logs], ["--propose", logs[0], "--propose", logs[1]], ["--propose", str(folder)]):
+        assert "Proposed 2 vehicles" in run("fleet", *args, "--format", "fadecast_sessions", "--out", out)
+    run("fleet", "--propose", logs[0], "--format", "fadecast_sessions", "--out", str(tmp_path / "one.csv"))
+    assert run("fleet", out, str(tmp_path / "one.csv")).count("loaded;") == 2
+    taken = run("ingest", *logs, "--format", "fadecast_sessions")
+    assert "nothing is loaded again" not in taken
+    again = run("ingest", *logs, "--format", "fadecast_sessions")
+    assert again.count("A.csv: known, nothing is loaded again; it was 1 rows read = 1 loaded") == 1

@@ -178,6 +178,30 @@ def test_a_proposal_is_registered_as_it_is_and_says_that_all_is_assumed(tmp_path
         propose_fleet(home, log, "konstanz_hourly")
 
 
+def test_a_proposal_from_several_logs_names_each_vehicle_once_from_its_first_day(tmp_path: Path) -> None:
+    home, logs = Settings(home=tmp_path / "home"), tmp_path / "logs"
+    logs.mkdir()
+    head = "vehicle,session,kind,plug_in_utc,plug_out_utc,energy_in_kwh,energy_out_kwh,soc_start_pct,soc_end_pct\n"
+    for name, rows in {
+        "a.csv": "A,1,plugin,2024-03-05T10:00:00Z,,1,,,\nB,2,plugin,2024-03-01T10:00:00Z,,1,,,\n",
+        "b.csv": "A,3,plugin,2024-02-05T10:00:00Z,,1,,,\nC,4,plugin,2024-03-03T10:00:00Z,,1,,,\n",
+        "empty.csv": "D,5,plugin,bad,,1,,,\n",
+    }.items():
+        (logs / name).write_text(head + rows)
+    out = tmp_path / "fleet.csv"
+    expected = [("A", "2024-02-05"), ("B", "2024-03-01"), ("C", "2024-03-03")]
+    for given in ([logs], [logs / "b.csv", logs / "empty.csv", logs / "a.csv"], [Path(f"{logs}/*.csv")]):
+        proposal = propose_fleet(home, given, "fadecast_sessions", out)
+        rows = pl.read_csv(out).select("vehicle", "in_service_date").rows()
+        assert (proposal.vehicles, rows) == (3, expected)
+    out.unlink()
+    with pytest.raises(WarehouseError, match=r"gone\.csv"):
+        propose_fleet(home, [logs, tmp_path / "gone.csv"], "fadecast_sessions", out)
+    with pytest.raises(WarehouseError, match=r"empty\.csv names no vehicle"):
+        propose_fleet(home, [logs / "empty.csv"], "fadecast_sessions", out)
+    assert not out.exists()
+
+
 def test_json_shape_of_a_result() -> None:
     assert json.loads(json.dumps(vars(FileResult("a", "b", "loaded", 1, 1, 0, 0)))) | {"error": None} == {
         "path": "a", "sha256": "b", "status": "loaded", "rows_read": 1, "rows_loaded": 1, "rows_rejected": 0,

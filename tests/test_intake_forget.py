@@ -90,6 +90,22 @@ def test_a_forgotten_vehicle_does_not_come_back(home: Settings, tmp_path: Path) 
     assert forget(home, "CAR1").records == 0, "a second time nothing is left to do"
 
 
+def test_a_file_that_comes_again_says_what_is_no_longer_there(home: Settings, tmp_path: Path) -> None:
+    forget(home, "CAR1")
+    (again,) = ingest(home, [tmp_path / "a.csv"], "fadecast_samples")
+    assert (again.status, again.rows_loaded, again.rows_forgotten) == ("known", 10, 6)
+    said = "of its 14 records are no longer there: `fadecast forget` erased their vehicle, and they stay out."
+    assert again.note == f"a.csv: 6 {said}"
+    new = log(tmp_path / "b.csv", row("CAR1", 30), row("CAR2", 30))
+    assert (
+        "1 of its 2 records belong to a vehicle that `fadecast forget` erased"
+        in ingest(home, [new], "fadecast_samples")[0].note
+    )
+    only_two = log(tmp_path / "c.csv", row("CAR2", 40))
+    for _ in range(2):
+        assert ingest(home, [only_two], "fadecast_samples")[0].note == ""
+
+
 def test_what_a_killed_run_left_is_finished_by_the_next(
     home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

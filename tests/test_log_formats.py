@@ -72,6 +72,20 @@ def test_leaf_spy_defects() -> None:
     assert row(got, 23)["time_utc"] == datetime(2024, 4, 3, 17, 1, 24), "no epoch time: the clock as it stands"
 
 
+@pytest.mark.parametrize("epoch", ["0", "x", "1e30", "-5"])
+def test_a_row_whose_epoch_time_is_none_has_its_clocks_time_and_a_flag(epoch: str) -> None:
+    name = "leaf_spy_152.csv"
+    lines = (SAMPLES / name).read_text(encoding="utf-8").splitlines()
+    at = lines[0].split(",").index("epoch time")
+    cells = lines[1].split(",")
+    cells[at] = epoch
+    got = read_any("\n".join([lines[0], ",".join(cells), *lines[2:]]).encode(), load_format("leaf_spy"), name)
+    torn, whole = row(got, 2), row(got, 3)
+    assert (torn["time_utc"], torn["flag"]) == (datetime(2024, 4, 3, 17), "epoch_no_time"), "17:00 on the phone's clock"
+    assert whole["flag"] is None and 23 not in reasons(got)
+    assert row(got, 23)["flag"] is None, "an empty one is no time that is wrong"
+
+
 def test_leaf_spy_columns_added_by_an_update() -> None:
     appended = take("leaf_spy_appended_155.csv", "leaf_spy")
     assert appended.rejects.height == 0

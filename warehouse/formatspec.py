@@ -104,7 +104,7 @@ class TimeSpec(Strict):
     """How times are written: ``iso`` (offset or Z wins over the zone) or a strftime pattern, and the local zone.
 
     Format ``epoch``: seconds since 1970 UTC, times ``epoch_unit_seconds``. Key ``epoch`` names a further column of
-    such seconds, which wins where it is filled.
+    such seconds, which wins where it is a time; a row where it is filled and none has its clock's time and a flag.
     """
 
     format: str = "iso"

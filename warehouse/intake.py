@@ -74,7 +74,7 @@ def take_in(wh: Warehouse, path: Path, spec: FormatSpec) -> FileResult:
     older = older_parts(wh, spec, source.sha256, known is not None)
     if known is not None and older is None:
         source.close()
-        return _same_version(wh, known, spec)
+        return _same_version(wh, path, known, spec)
     taking: Taking | None = None
     try:
         demo = demo_files(wh.home)
@@ -187,16 +187,26 @@ def known_file(wh: Warehouse, path: Path, sha256: str, format_name: str) -> File
     return FileResult(str(path), sha256, KNOWN, *counts, rows_forgotten=forgotten)
 
 
-def _same_version(wh: Warehouse, known: FileResult, spec: FormatSpec) -> FileResult:
+def _same_version(wh: Warehouse, path: Path, known: FileResult, spec: FormatSpec) -> FileResult:
     """A known file, unless its format has changed since: then that is said."""
     others = wh.scalar(
         "SELECT count(*) FROM meta_part WHERE sha256 = ? AND starts_with(part_id, ?) AND NOT starts_with(part_id, ?)",
         [known.sha256, f"{spec.name}-{known.sha256[:16]}-", f"{part_base(spec, known.sha256)}-"],
     )
     if not others:
-        return known
+        return replace(known, note=_kept_out(known, clean_text(path.name)))
     said = f"The file was taken in with another version of format {spec.name}; take it in anew in another --home."
     return replace(known, status=REFUSED, error=said)
+
+
+def _kept_out(result: FileResult, name: str) -> str:
+    """What became of records of vehicles that were to be forgotten; '' without any."""
+    if not result.rows_forgotten:
+        return ""
+    of = f"{result.rows_forgotten} of its {result.rows_read} records"
+    if result.status == KNOWN:
+        return f"{name}: {of} are no longer there: `fadecast forget` erased their vehicle, and they stay out."
+    return f"{name}: {of} belong to a vehicle that `fadecast forget` erased; they stay out."
 
 
 def _store(wh: Warehouse, path: Path, sha256: str, spec: FormatSpec, taking: Taking, read: int) -> FileResult:
@@ -236,4 +246,4 @@ def _store(wh: Warehouse, path: Path, sha256: str, spec: FormatSpec, taking: Tak
     if again:
         sweep(wh)
         result = replace(result, note=f"{name} was read again: an older release had taken it in.")
-    return result
+    return replace(result, note=" ".join(filter(None, (result.note, _kept_out(result, name)))))

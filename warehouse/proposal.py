@@ -1,6 +1,6 @@
-"""A fleet file proposed from a log by a written rule, every value marked assumed.
+"""A fleet file proposed from logs by a written rule, every value marked assumed.
 
-The rule: one row a vehicle (user) that the log names, each with a home of its own; in service since its first logged
+The rule: one row a vehicle (user) that the logs name, each with a home of its own; in service since its first logged
 day, produced in that month; type, market, contract, tariff, charger and house as the format's ``[proposal]`` says;
 air temperature of the station taken in whose annual mean is nearest to the mean the format states.
 """
@@ -23,6 +23,7 @@ from warehouse.readers.registry import open_source
 from warehouse.store import WarehouseError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from warehouse.formatspec import FormatSpec, ProposalSpec
@@ -49,19 +50,21 @@ def nearest_air_series(means: dict[str, float], wanted_c: float) -> str:
     return min(means, key=lambda name: (abs(means[name] - wanted_c), name), default="")
 
 
-def propose(wh: Warehouse, log: Path, spec: FormatSpec, out: Path) -> Proposal:
-    """Write a fleet file for the vehicles of a log.
+def propose(wh: Warehouse, logs: Sequence[Path], spec: FormatSpec, out: Path) -> Proposal:
+    """Write a fleet file for the vehicles of logs, each in service since its first day in any of them.
 
     Raises
     ------
     WarehouseError
-        The log cannot be read as this format, names no vehicles, or the file cannot be written.
+        A log cannot be read as this format, none names a vehicle, or the file cannot be written.
     """
     if KIND_RULES[spec.kind].owner != "vehicle_id":
         raise WarehouseError(f"Format {spec.name} holds no vehicles but a series of kind '{spec.kind}'.")
-    firsts = _first_times(wh, log, spec)
+    firsts = pl.concat([_first_times(wh, log, spec) for log in logs])
+    firsts = firsts.group_by("vehicle_id").agg(pl.col("first").min()).sort("vehicle_id")
     if firsts.height == 0:
-        raise WarehouseError(f"{log} names no vehicle in a usable row; look into it with `fadecast ingest`.")
+        names, verb = ", ".join(map(str, logs)), "names" if len(logs) == 1 else "name"
+        raise WarehouseError(f"{names} {verb} no vehicle in a usable row; look into it with `fadecast ingest`.")
     air = nearest_air_series(mean_air_temp_c(wh), spec.proposal.mean_air_temp_c)
     text = io.StringIO()
     writer = csv.DictWriter(text, list(COLUMNS), lineterminator="\n")

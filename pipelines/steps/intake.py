@@ -1,4 +1,4 @@
-"""Take files in; register vehicles and homes; propose a fleet file from a log."""
+"""Take files in; register vehicles and homes; propose a fleet file from logs."""
 
 from __future__ import annotations
 
@@ -56,11 +56,7 @@ def ingest(settings: Settings, paths: Iterable[Path], format_name_or_path: str |
         The warehouse cannot be opened, or the folders hold no files.
     """
     spec = _format(format_name_or_path)
-    paths = list(paths)
-    files = list(_files(paths))
-    if not files:
-        where = ", ".join(map(str, paths)) or "an empty list of paths"
-        raise WarehouseError(f"No files found in {where}; check the path, and quote a pattern ('logs/**/*.csv').")
+    files = _found(list(paths))
     if not any(map(_readable, files)):
         # Nothing to take in: no home is made for the sake of saying so.
         return [FileResult(str(path), "", intake.REFUSED, error=_unreadable(path)) for path in files]
@@ -96,22 +92,29 @@ def register_fleet(settings: Settings, path: Path) -> FleetResult:
 
 
 def propose_fleet(
-    settings: Settings, log_path: Path, format_name_or_path: str | Path, out: Path | None = None
+    settings: Settings, logs: Path | Iterable[Path], format_name_or_path: str | Path, out: Path | None = None
 ) -> Proposal:
-    """Write a fleet file for the vehicles of a log by a written rule, every value marked assumed.
+    """Write a fleet file for the vehicles of logs by a written rule, every value marked assumed.
+
+    Parameters
+    ----------
+    logs
+        A log or several, folders and patterns too, as in `ingest`.
 
     Raises
     ------
     UserError
         The format is unknown or wrong.
     WarehouseError
-        The log cannot be read, or the file not written.
+        A log cannot be read, or the file not written.
     """
     spec = _format(format_name_or_path)
-    if not _readable(log_path):
-        raise WarehouseError(f"{log_path}: {_unreadable(log_path)}")
+    files = _found([logs] if isinstance(logs, Path) else list(logs))
+    for path in files:
+        if not _readable(path):
+            raise WarehouseError(f"{path}: {_unreadable(path)}")
     with open_warehouse(settings.home) as wh:
-        return proposal.propose(wh, log_path, spec, out or settings.home / f"fleet_{spec.name}.csv")
+        return proposal.propose(wh, files, spec, out or settings.home / f"fleet_{spec.name}.csv")
 
 
 def _format(format_name_or_path: str | Path) -> FormatSpec:
@@ -132,6 +135,14 @@ def _unreadable(path: Path) -> str:
     except RefusedFile as error:
         return str(error)
     return "The file cannot be read; take it in again."  # it came meanwhile
+
+
+def _found(paths: list[Path]) -> list[Path]:
+    files = list(_files(paths))
+    if not files:
+        where = ", ".join(map(str, paths)) or "an empty list of paths"
+        raise WarehouseError(f"No files found in {where}; check the path, and quote a pattern ('logs/**/*.csv').")
+    return files
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:

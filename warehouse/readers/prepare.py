@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 EMPTIED = "defect_emptied"
 METER_GAP = "meter_gap"
+NO_EPOCH = "epoch_no_time"
 _EPOCH_YEARS = (946_684_800.0, 4_102_444_800.0)  # 2000 to 2100, seconds since 1970
 _ONE_GROUP = "the whole file"  # made column that says: all rows belong together
 _US = pl.Datetime("us")
@@ -76,7 +77,7 @@ class Preparer:
             cells = cells.with_columns(pl.lit("1").alias(_ONE_GROUP))
             changes["elapsed"] = spec.elapsed.model_copy(update={"group": _ONE_GROUP})
         if spec.time.epoch is not None:
-            cells, changes["time"] = self._epoch(cells)
+            cells, changes["time"] = self._epoch(cells, marks)
             columns["time_utc"] = columns["time_utc"].model_copy(update={"from_": f"{spec.time.epoch} for time_utc"})
         return Prepared(cells, spec.model_copy(update=changes), marks)
 
@@ -135,8 +136,8 @@ class Preparer:
         naive, aware = parse_times(cells[column], self.spec.time.format, self.spec.file)
         return naive.zip_with(aware, to_utc(naive, self.spec.time)[0])
 
-    def _epoch(self, cells: pl.DataFrame) -> tuple[pl.DataFrame, Any]:
-        """Epoch seconds as ISO text with Z; where they are empty or no time, the clock as ISO text without."""
+    def _epoch(self, cells: pl.DataFrame, marks: list[pl.Series]) -> tuple[pl.DataFrame, Any]:
+        """Epoch seconds as ISO text with Z; where empty or no time (flagged), the clock as ISO text without."""
         time = self.spec.time
         name = time.epoch or ""
         seconds = _lenient(cells[name], self.spec) * time.epoch_unit_seconds
@@ -150,6 +151,9 @@ class Preparer:
             local = local.zip_with(~aware, local + "Z")
             # A clock that cannot be read stays as it is, so that the row is refused with its reason.
             text = text.zip_with(good, local.fill_null(cells[clock].cast(pl.String)))
+            filled = as_text(cells[name].cast(pl.String), self.spec.file).is_not_null()
+            if (wrong := filled & ~good).any():
+                marks.append(_flagged(NO_EPOCH, wrong))
         else:
             text = text.zip_with(good, cells[clock].cast(pl.String))
         plain = time.model_copy(update={"format": "iso", "epoch": None})
