@@ -72,7 +72,12 @@ def month_of_day(first_day: int, days: int) -> np.ndarray:
     days
         How many.
     """
-    return np.floor((first_day + np.arange(days)) / DAYS_PER_MONTH + 1e-9).astype(np.int64)
+    return _month(first_day + np.arange(days)).astype(np.int64)
+
+
+@njit(**BRIEF)
+def _month(day):  # pragma: no cover
+    return np.floor(day / DAYS_PER_MONTH + 1e-9)
 
 
 def monthly(daily: FloatArray, first_day: int) -> tuple[FloatArray, FloatArray]:
@@ -97,14 +102,26 @@ def monthly(daily: FloatArray, first_day: int) -> tuple[FloatArray, FloatArray]:
     >>> sums[:, 0].tolist(), days.tolist()
     ([31.0, 29.0], [31.0, 29.0])
     """
-    month = month_of_day(first_day, daily.shape[0])
-    n = int(month[-1]) + 1 if month.size else 0
-    out = np.zeros((n, daily.shape[1]))
-    days = np.bincount(month, minlength=n)
-    some = np.flatnonzero(days)
-    if some.size:
-        out[some] = np.add.reduceat(daily, np.cumsum(days)[some] - days[some], axis=0)
-    return out, days.astype(float)
+    n = int(month_of_day(first_day + daily.shape[0] - 1, 1)[0]) + 1 if daily.shape[0] else 0
+    out, days = np.zeros((n, daily.shape[1])), np.zeros(n)
+    _sum_months(np.ascontiguousarray(daily, dtype=float), first_day, out, days)
+    return out, days
+
+
+@njit(**BRIEF)
+def _sum_months(daily, first_day, out, days):  # pragma: no cover
+    """Add each day to the month it begins in."""
+    i, n = 0, daily.shape[0]
+    while i < n:
+        m = int(_month(first_day + i))
+        end = min(max(int((m + 1) * DAYS_PER_MONTH) - first_day - 1, i + 1), n)  # surely of this month
+        while end < n and _month(first_day + end) == m:
+            end += 1
+        days[m] = end - i
+        for d in range(i, end):
+            for k in range(daily.shape[1]):
+                out[m, k] += daily[d, k]
+        i = end
 
 
 def year_exposures(duty: Duty, pack: Pack, laws: Sequence[Law]) -> dict[str, FloatArray]:
