@@ -19,7 +19,7 @@ from functools import cached_property
 
 import numpy as np
 
-from models.dispatch_blocks import full_step_kwh, prepare, recorded_top_kwh, twin_of
+from models.dispatch_blocks import full_step_kwh, outages_of, prepare, recorded_top_kwh, twin_of
 from models.dispatch_duty import displayed_soc, duty_of, energy_of_soc, soc_of_energy
 from models.dispatch_kernel import run_policy
 from models.dispatch_moves import ARBITRAGE, IMMEDIATE, NONE, OUTAGE, PEAK, SMART, SOLAR, Knobs
@@ -250,10 +250,12 @@ class _Made:
     ) -> Dispatched:
         """Dispatched year: displayed charge, outages bridged."""
         hours = year.step_minutes / 60
-        dark = np.flatnonzero(year.outage)
-        load_kwh = year.load_kw[dark] * hours
-        served = np.minimum(_delivered_kwh(self.export[dark], charger, hours), load_kwh)
-        shares = np.divide(served, load_kwh, out=np.zeros_like(served), where=load_kwh > 0)
+        dark, load_kwh = outages_of(year)
+        given, bridged = self.export[dark], 0.0
+        if given.any():
+            served = np.minimum(_delivered_kwh(given, charger, hours), load_kwh)
+            shares = np.divide(served, load_kwh, out=np.zeros_like(served), where=load_kwh > 0)
+            bridged = float(shares.sum()) * hours
         soc, busy = displayed_soc(pack, self.energy, pack.usable_kwh * capacity_frac)
         drive, away = self._served(year.drive_kwh, 0), self._served(year.away_charge_kwh, 1)
         if self.even:  # what flows may cancel out
@@ -271,14 +273,14 @@ class _Made:
             busy=busy,
             charger=charger,
             outage_hours=float(dark.size) * hours,
-            outage_bridged_hours=float(shares.sum()) * hours,
+            outage_bridged_hours=bridged,
             unserved_drive_kwh=float(self.spill[0]),
             clipped_kwh=float(self.spill[1] + self.spill[2] + self.spill[3]),
         )
 
     def _served(self, asked: FloatArray, column: int) -> FloatArray:
         at, served = self.cut_step[: self.cuts], self.cut_kwh[: self.cuts, column]
-        if np.array_equal(asked[at], served):
+        if not self.cuts or np.array_equal(asked[at], served):
             return asked
         out = asked.copy()
         out[at] = served

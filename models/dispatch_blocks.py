@@ -50,6 +50,7 @@ class Blocks:
 
 _PREPARED: WeakKeyDictionary[RepresentativeYear, dict[Charger, Blocks]] = WeakKeyDictionary()
 _TOPS: WeakKeyDictionary[RepresentativeYear, float] = WeakKeyDictionary()
+_OUTAGES: WeakKeyDictionary[RepresentativeYear, tuple[IntArray, FloatArray]] = WeakKeyDictionary()
 _TWINS: WeakKeyDictionary[RepresentativeYear, RepresentativeYear] = WeakKeyDictionary()
 
 
@@ -194,6 +195,15 @@ def recorded_top_kwh(year: RepresentativeYear) -> float:
         rank = int(USUAL_TOP * (year.steps - 1))
         top = _TOPS[year] = float(np.partition(np.cumsum(net), rank)[rank])
     return top
+
+
+def outages_of(year: RepresentativeYear) -> tuple[IntArray, FloatArray]:
+    """Steps of the year's outages and the house's load in them, kept as long as the year lives. [kWh]"""
+    found = _OUTAGES.get(year)
+    if found is None:
+        steps = np.flatnonzero(year.outage)
+        found = _OUTAGES[year] = steps, year.load_kw[steps] * (year.step_minutes / 60)
+    return found
 
 
 def twin_of(year: RepresentativeYear) -> RepresentativeYear:

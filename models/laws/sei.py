@@ -322,9 +322,10 @@ def exposures_of(laws: Sequence[SeiLaw], duties: Sequence[Duty], pack: Pack) -> 
     out: list[dict[str, FloatArray]] = []
     for duty in duties:
         soc, temp_c = duty.cell_soc_frac, duty.temp_c
-        if not isfinite(float(soc.sum()) + float(temp_c.sum())):
+        low, high = float(soc.min()), float(soc.max())
+        if not isfinite(low + high + float(temp_c.sum())):
             raise ValueError("a duty needs a state of charge and a temperature at every step: fill the gaps before")
-        if float(soc.min()) < 0.0 or float(soc.max()) > 1.0:
+        if low < 0.0 or high > 1.0:
             soc = np.clip(soc, 0.0, 1.0)
         found = daily_growth(
             soc,
