@@ -96,12 +96,19 @@ def monthly(daily: FloatArray, first_day: int) -> tuple[FloatArray, FloatArray]:
         Sums of shape (months, k) and days in each month, shape (months,), from the first month in service on. Sums run
         in time order.
 
+    Raises
+    ------
+    ValueError
+        The first row lies before the in-service day.
+
     Examples
     --------
     >>> sums, days = monthly(np.ones((60, 1)), 0)
     >>> sums[:, 0].tolist(), days.tolist()
     ([31.0, 29.0], [31.0, 29.0])
     """
+    if first_day < 0:
+        raise ValueError(f"months are counted from the in-service day: first_day must be 0 or more, got {first_day}.")
     n = int(month_of_day(first_day + daily.shape[0] - 1, 1)[0]) + 1 if daily.shape[0] else 0
     out, days = np.zeros((n, daily.shape[1])), np.zeros(n)
     _sum_months(np.ascontiguousarray(daily, dtype=float), first_day, out, days)

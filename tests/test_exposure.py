@@ -25,6 +25,11 @@ def test_months_conserve_days_and_sums(days: int, first: int) -> None:
     assert sums.shape[0] == int((first + days - 1) // DAYS_PER_MONTH) + 1
 
 
+def test_days_before_the_in_service_day_have_no_month() -> None:
+    with pytest.raises(ValueError, match="first_day must be 0 or more, got -1"):
+        monthly(np.ones((3, 1)), -1)
+
+
 def test_a_year_is_twelve_months() -> None:
     month = month_of_day(0, 366)
     assert month[0] == 0
