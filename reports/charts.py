@@ -6,6 +6,7 @@ description for those who cannot see them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -229,10 +230,39 @@ def frontier_scatter(chart_id: str, dots: Sequence[Dot], title: str, desc: str, 
     d.text(right, bottom + 36, f"{x_label} →", "note", "end")
     for p in dots:
         d.line(sx(p.x), sy(p.low), sx(p.x), sy(p.high), "whisker")
-    for i, p in enumerate(dots):
-        d.circle(sx(p.x), sy(p.y), 8, "dot" if p.strong else "dot2", f"{i + 1} {p.label}")
-        d.text(sx(p.x), sy(p.y) + 3.5, str(i + 1), "index strong" if p.strong else "index", "middle")
+    places = apart([(sx(p.x), sy(p.y)) for p in dots], (left + 8, right - 8), (top + 8, bottom - 8))
+    for p, (x, y) in zip(dots, places, strict=True):
+        if (x, y) != (sx(p.x), sy(p.y)):
+            d.line(sx(p.x), sy(p.y), x, y, "leader")
+            d.circle(sx(p.x), sy(p.y), 2.5, "spot", p.label)
+    for i, (p, (x, y)) in enumerate(zip(dots, places, strict=True)):
+        d.circle(x, y, 8, "dot" if p.strong else "dot2", f"{i + 1} {p.label}")
+        d.text(x, y + 3.5, str(i + 1), "index strong" if p.strong else "index", "middle")
     return d.render()
+
+
+def apart(
+    points: Sequence[tuple[float, float]], across: tuple[float, float], down: tuple[float, float], gap: float = 17.0
+) -> list[tuple[float, float]]:
+    """Where numbers go so that none covers another: at their points, else on the nearest free place around.
+
+    Parameters
+    ----------
+    points
+        Places of the dots. [px]
+    across, down
+        What a number that is moved keeps within. [px]
+    gap
+        Least distance of two numbers. [px]
+    """
+    out: list[tuple[float, float]] = []
+    turns = [(math.cos(k * math.pi / 8), math.sin(k * math.pi / 8)) for k in (12, 4, 10, 14, 2, 6, 0, 8, 11, 13, 3, 5)]
+    for x, y in points:
+        rings = [(x + r * c, y + r * s) for r in (gap * n / 2 for n in range(2, 16)) for c, s in turns]
+        inside = [(a, b) for a, b in rings if across[0] <= a <= across[1] and down[0] <= b <= down[1]]
+        free = (q for q in [(x, y), *inside] if all(math.dist(q, other) >= gap for other in out))
+        out.append(next(free, (x, y)))
+    return out
 
 
 def histogram(

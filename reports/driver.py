@@ -65,6 +65,17 @@ def driver_page(v: VehicleData) -> Page:
     )
 
 
+def _beside(options: tuple[Option, ...]) -> str:
+    """The same chance going on as today and without export, to compare; '' where they are not known."""
+    chosen = recommended_option(options)
+    said = [
+        f"{other.breach} {words}"
+        for policy_id, words in (("as_driven", "going on as today"), (BASELINE_POLICY, "without export"))
+        if (other := option(options, policy_id)) is not None and other.warranty is not None and other != chosen
+    ]
+    return "; " + ", ".join(said) if said else ""
+
+
 def _recommended_section(v: VehicleData, options: tuple[Option, ...]) -> Section:
     chosen = recommended_option(options)
     if chosen is None:
@@ -88,7 +99,8 @@ def _recommended_section(v: VehicleData, options: tuple[Option, ...]) -> Section
     if chosen.value is not None and chosen.policy_id != BASELINE_POLICY:
         items.append(f"Electricity: about {chosen.saved} saved a year, at the prices of the source years.")
     if chosen.warranty is not None:
-        items.append(f"Warranty: chance of a breach {chosen.breach} (models say {chosen.breach_range}).")
+        said = f"Warranty: chance of a breach {chosen.breach} (models say {chosen.breach_range})"
+        items.append(f"{said}{_beside(options)}.")
     p = chosen.setting
     if p is not None and t.known(p.outage_hours_bridged) and (p.outage_hours_bridged or 0) >= SHOWN_OUTAGE_HOURS:
         items.append(

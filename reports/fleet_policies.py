@@ -16,14 +16,20 @@ SHOWN_QUARTERS = 12
 WINDOWS = {"five_years": "80 % to 5 years or 100,000 km", "eight_years": "70 % to 8 years or 160,000 km"}
 
 
-def _by_size(data: FleetData, cohorts: set[str]) -> list[str]:
+def _by_risk(data: FleetData, cohorts: set[str]) -> list[str]:
+    """Cohorts, those with the most breaches expected as driven first; then the largest."""
     size = {c: sum(1 for v in data.vehicles if v.vehicle.cohort_id == c) for c in cohorts}
-    return sorted(cohorts, key=lambda c: (-size[c], c))
+    risk = {f.cohort_id: (f.breach_frac or 0.0) * f.vehicles for f in data.frontier if f.policy_id == "as_driven"}
+    return sorted(cohorts, key=lambda c: (-round(risk.get(c, 0.0), 6), -size[c], c))
+
+
+def _charted(cohorts: int) -> tuple[str, ...]:
+    return (f"Charts: the {SHOWN_COHORTS} cohorts with the most breaches expected.",) if cohorts > SHOWN_COHORTS else ()
 
 
 def policies_section(data: FleetData) -> Section:
     """Benefit against fade and risk, by cohort."""
-    cohorts = _by_size(data, {f.cohort_id for f in data.frontier})
+    cohorts = _by_risk(data, {f.cohort_id for f in data.frontier})
     if not cohorts:
         return Section("policies", "Export policies compared", lead="No policies have been computed yet.")
     figures = tuple(_frontier_figure(data, c, i) for i, c in enumerate(cohorts[:SHOWN_COHORTS]))
@@ -35,6 +41,7 @@ def policies_section(data: FleetData) -> Section:
             "Extra wear is the paired difference to smart charging without export, after ten years: mean of the"
             " vehicles in one simulated world, with the 80 % range over worlds. Savings are those of the source years'"
             " prices: a scenario.",
+            *_charted(len(cohorts)),
         ),
         figures=figures,
         details=tuple(details),
@@ -70,7 +77,7 @@ def _frontier_figure(data: FleetData, cohort: str, number: int) -> Figure:
             "extra wear, points",
         ),
         f"{cohort}, {t.plural(vehicles, 'vehicle')}. Down and to the right is better; dark dots differ clearly from no"
-        " export.",
+        " export; a number that had to make room stands beside its point.",
         tuple(d.label for d in dots),
     )
 
@@ -116,7 +123,7 @@ def claims_section(data: FleetData) -> Section:
     groups: list[Group] = []
     details: list[Detail] = []
     figures: list[Figure] = []
-    for cohort in _by_size(data, {c.cohort_id for c in data.claims}):
+    for cohort in _by_risk(data, {c.cohort_id for c in data.claims}):
         mine = [c for c in data.claims if c.cohort_id == cohort]
         contracts = sorted({c.contract_id for c in mine})
         for contract in contracts:
@@ -139,6 +146,7 @@ def claims_section(data: FleetData) -> Section:
             "Expected over the forecast, by contract. A breach becomes a claim, a claim a payment, by stated"
             " assumptions; sums are taken within a simulated world, so claims of a cohort move together. The reserve"
             " is the 99 % quantile of the cost to date.",
+            *_charted(len(details)),
         ),
         tables=(
             Table(

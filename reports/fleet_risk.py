@@ -116,10 +116,11 @@ def _how_sure(known: list[Risk], risky: list[Risk]) -> Fact:
     group = risky or known
     measured = sum(1 for r in group if r.vehicle.state.standing == "measured")
     which = "vehicles at risk" if risky else "vehicles"
+    others = {len(group): ".", 0: "; all rest on their type."}.get(measured, "; the others rest on their type.")
     return Fact(
         "How sure is that?",
         f"The models range from {t.number(low, 1)} to {t.number(high, 1)} breaches.",
-        f"{measured} of {len(group)} {which} have readings of their own battery; the others rest on their type.",
+        f"{measured} of {len(group)} {which} have readings of their own battery{others}",
     )
 
 

@@ -97,6 +97,16 @@ def test_marks_stay_inside_the_frame(rows: list[tuple[float, float, float]], age
     )
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.floats(10, 380), st.floats(40, 240)), min_size=1, max_size=14))
+def test_numbers_of_dots_never_cover_each_other_and_stay_in_the_frame(points: list[tuple[float, float]]) -> None:
+    got = charts.apart(points, (10, 380), (40, 240))
+    assert got[0] == points[0] and all(10 <= x <= 380 and 40 <= y <= 240 for x, y in got)
+    assert all(math.dist(a, b) >= 17.0 for a, b in itertools.combinations(got, 2))
+    alone = [all(math.dist(p, q) > 160 for j, q in enumerate(points) if j != i) for i, p in enumerate(points)]
+    assert all(p == q for p, q, free in zip(points, got, alone, strict=True) if free)
+
+
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
 def test_ticks_are_inside_increasing_and_few(low: float, span: float) -> None:
     marks = ticks(low, low + span, 5)

@@ -103,6 +103,15 @@ def test_driver_page_says_what_is_measured_and_what_is_not(page_rows: ModuleType
     assert "state of charge is inferred" in inferred
 
 
+def test_the_chance_of_a_breach_stands_beside_what_it_would_be_otherwise(page_rows: ModuleType) -> None:
+    v = page_rows.vehicle(9)
+    chances = {"as_driven": 0.31, "no_export_smart": 0.22}
+    ranged = tuple(replace(w, breach_frac=chances.get(w.policy_id, 0.4)) for w in v.warranties)
+    said, _ = _checked(driver.driver_page(replace(v, warranties=ranged)))
+    (line,) = re.findall(r"Warranty: chance of a breach [^.]*\.", said)
+    assert line.endswith("; 31 % going on as today, 22 % without export.") and "chance of a breach 40 %" in line
+
+
 def test_no_export_is_said_of_a_car_in_a_fleet_that_exports(page_rows: ModuleType) -> None:
     v = page_rows.vehicle(9, export=False)
     said, _ = _checked(driver.driver_page(replace(v, logs_have_export=True)))
@@ -301,6 +310,11 @@ def test_fleet_page_answers_within_a_minute(page_rows: ModuleType) -> None:
     risks = risks_of(f)
     assert [r.breach_frac for r in risks] == sorted((r.breach_frac for r in risks), reverse=True)
     who, sure, due, cap = answers(f, risks)
+    assert "the others rest on their type" in sure.range
+    for standing, end in (("measured", "readings of their own battery."), ("prior_only", "; all rest on their type.")):
+        only = tuple(replace(v, state=replace(v.state, standing=standing)) for v in f.vehicles)
+        all_alike = replace(f, vehicles=only)
+        assert answers(all_alike, risks_of(all_alike))[1].range.endswith(end)
     assert who.value.startswith("5 of 40 vehicles have a chance of 10")
     assert "models range" in sure.value
     assert "breaches over the 40 vehicles that export" in due.value
@@ -309,6 +323,12 @@ def test_fleet_page_answers_within_a_minute(page_rows: ModuleType) -> None:
     assert said.index("In a minute") < said.index("Key figures") < said.index("Breach risk by vehicle")
     for heading in ("Export policies compared", "Claims and cost", "UN GTR 22 compliance", "Data quality", "Evidence"):
         assert heading in said
+    assert "Charts: the 2 cohorts" not in said  # it has no more
+    several = tuple(replace(r, cohort_id=c) for r in f.frontier for c in ("a", "b", "c"))
+    several = tuple(replace(r, breach_frac=0.1 + 0.5 * (r.cohort_id == "c")) for r in several)
+    charted, _ = _checked(fleet.index_page(replace(f, frontier=several)))
+    assert "Charts: the 2 cohorts with the most breaches expected." in charted
+    assert charted.index("c: all settings in numbers") < charted.index("a: all settings in numbers")
     assert "24 measured, 8 inferred, 8 known by type alone" in said
 
 

@@ -88,7 +88,8 @@ def make_home(home: Path) -> None:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WarehouseError(
-            f"The home {home} cannot be made ({error.strerror}); give another --home, and run the command again."
+            f"The home {home} cannot be written ({error.strerror}): it is not there and cannot be made; give another"
+            " --home, and run the command again."
         ) from None
 
 
