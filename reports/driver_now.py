@@ -182,5 +182,5 @@ def _fan(v: VehicleData) -> Figure | None:
     dots = " Dots are this car's readings with their ranges." if readings else ""
     return Figure(
         charts.capacity_fan("fan", points, floor, cover, readings, "Capacity in the years ahead", desc),
-        f"If you go on as today: {desc} Dark band: 5 of 10 cases; light band: 8 of 10.{dots}",
+        f"If you go on as today: {desc} Inner band: 5 of 10 cases; outer band: 8 of 10.{dots}",
     )
