@@ -76,8 +76,8 @@ def _frontier_figure(data: FleetData, cohort: str, number: int) -> Figure:
             f"bill saved, {currency} a year",
             "extra wear, points",
         ),
-        f"{cohort}, {t.plural(vehicles, 'vehicle')}. Down and to the right is better; strong dots differ clearly from no"
-        " export; a number that had to make room stands beside its point.",
+        f"{cohort}, {t.plural(vehicles, 'vehicle')}. Down and to the right is better; strong dots differ clearly from"
+        " no export; a number that had to make room stands beside its point.",
         tuple(d.label for d in dots),
     )
 
