@@ -55,9 +55,13 @@ def test_wrong_setting_names_the_variable(tmp_path: Path) -> None:
 
 
 def test_a_night_without_logs_says_what_to_do(tmp_path: Path) -> None:
-    done = fadecast("--home", str(tmp_path / "h"), "nightly", "--no-prefect")
+    done = fadecast("--home", str(tmp_path / "h"), "nightly", "--no-prefect", PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 2
-    assert "fadecast ingest" in one_sentence(done)
+    imported = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    said = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    assert said[0].startswith("fadecast: There are no logs in") and "fadecast ingest" in said[0]
+    assert "pipelines.errors" in imported
+    assert not imported & {"pipelines.nightly", "numba", "pybamm", "prefect"}, "it says so before they are loaded"
 
 
 def test_policies_without_a_publication_say_what_to_do(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from warehouse.disk import make_database, make_home, reason_of, writing
 from warehouse.registry import Registry, RegistryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from warehouse.logbook import Logged
 
@@ -343,18 +343,40 @@ def _migrate(wh: Warehouse) -> None:
             wh.con.execute("INSERT INTO meta_migration VALUES (?, ?)", [number, name])
 
 
+def _columns_found(wh: Warehouse, wanted: Mapping[str, list[tuple[str, str]]]) -> dict[str, list[tuple[str, str]]]:
+    """Names and types of the columns of those of the wanted tables that are there."""
+    # Listing columns costs DuckDB as much as opening the file (it binds its own views first); texts of tables do not.
+    texts = dict(
+        wh.rows(
+            "SELECT table_name, replace(sql, '\"', '') FROM duckdb_tables() WHERE NOT internal AND schema_name = 'main'"
+        )
+    )
+    found = {t: columns for t, columns in wanted.items() if texts.get(t) == _text_of(t, columns)}
+    if any(t in texts and t not in found for t in wanted):
+        found = {}
+        for table, column, kind in wh.rows(
+            "SELECT table_name, column_name, data_type FROM duckdb_columns()"
+            " WHERE NOT internal AND schema_name = 'main' ORDER BY table_name, column_index"
+        ):
+            if table in wanted:
+                found.setdefault(table, []).append((column, kind))
+    return found
+
+
+def _text_of(table: str, columns: list[tuple[str, str]]) -> str:
+    """How DuckDB tells a table of these columns, quotes apart; one told otherwise is looked at column by column."""
+    return f"CREATE TABLE {table}({', '.join(f'{name} {kind}' for name, kind in columns)});"
+
+
 def _make_tables(wh: Warehouse) -> None:
     """Make ``core_`` and ``out_`` tables; drop those whose columns are no longer those of the registry."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for table, column, kind in wh.rows(
-        "SELECT table_name, column_name, data_type FROM duckdb_columns()"
-        " WHERE NOT internal AND schema_name = 'main' ORDER BY table_name, column_index"
-    ):
-        found.setdefault(table, []).append((column, kind))
+    wanted_of = {t: [(c.name, c.type) for c in wh.registry.table(t)] for t in wh.registry.made_tables()}
+    found = _columns_found(wh, wanted_of)
+    if found == wanted_of:
+        return
     dropped: list[str] = []
     with wh.transaction():
-        for table in wh.registry.made_tables():
-            wanted = [(c.name, c.type) for c in wh.registry.table(table)]
+        for table, wanted in wanted_of.items():
             if table in found and found[table] != wanted:
                 wh.con.execute(f"DROP TABLE {table}")
                 dropped.append(table)
