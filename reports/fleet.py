@@ -174,6 +174,12 @@ def kpi_value(k: KpiRow, value: float | None) -> str:
     return shown if shown == t.UNKNOWN or not unit else f"{shown}{t.NBSP}{unit}"
 
 
+RANGES_SAID = (
+    "Small print: in 8 of 10 simulated worlds the figure itself lies within, a count of breaches being whole; for the "
+    "capacity, 8 of 10 vehicles. How far the models differ in what they expect stands above."
+)
+
+
 def _kpi_section(data: FleetData) -> Section:
     rank = {name: i for i, name in enumerate(KPIS)}
     shown = [
@@ -189,7 +195,7 @@ def _kpi_section(data: FleetData) -> Section:
         "figures",
         "Key figures",
         facts=tuple(facts),
-        lead="" if facts else "No figures have been written yet.",
+        lead=RANGES_SAID if facts else "No figures have been written yet.",
         details=(Detail("All figures and what they rest on", tables=(table,)),) if body else (),
     )
 

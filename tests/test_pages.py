@@ -321,6 +321,7 @@ def test_fleet_page_answers_within_a_minute(page_rows: ModuleType) -> None:
     assert "Evening peak" in cap.range
     said, _ = _checked(fleet.index_page(f))
     assert said.index("In a minute") < said.index("Key figures") < said.index("Breach risk by vehicle")
+    assert "in 8 of 10 simulated worlds the figure itself lies within" in said
     for heading in ("Export policies compared", "Claims and cost", "UN GTR 22 compliance", "Data quality", "Evidence"):
         assert heading in said
     assert "Charts: the 2 cohorts" not in said  # it has no more
