@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numba import njit
 
 from models.domain import BoolArray, Charger, FloatArray, IntArray, RepresentativeYear
+from models.kept import kept
 from models.representative import no_export_twin
 
 USUAL_TOP = 0.98  # the car is below what its driver fills up to for this share of the time
@@ -46,12 +46,6 @@ class Blocks:
     resid_kw: FloatArray
     sun_kwh: FloatArray
     full_kwh: FloatArray
-
-
-_PREPARED: WeakKeyDictionary[RepresentativeYear, dict[Charger, Blocks]] = WeakKeyDictionary()
-_TOPS: WeakKeyDictionary[RepresentativeYear, float] = WeakKeyDictionary()
-_OUTAGES: WeakKeyDictionary[RepresentativeYear, tuple[IntArray, FloatArray]] = WeakKeyDictionary()
-_TWINS: WeakKeyDictionary[RepresentativeYear, RepresentativeYear] = WeakKeyDictionary()
 
 
 @njit(cache=True, nogil=True)
@@ -151,35 +145,33 @@ def full_step_kwh(charger: Charger, dt: float) -> float:
     return max(charger.charge_kw - charger.standby_kw, 0.0) * charger.charge_efficiency_frac * dt
 
 
+@kept
 def prepare(year: RepresentativeYear, charger: Charger) -> Blocks:
-    """What does not depend on the policy, kept as long as the year lives."""
-    known = _PREPARED.setdefault(year, {})
-    if charger not in known:
-        dt = year.step_minutes / 60
-        n, spd = year.steps, 24 * 60 // year.step_minutes
-        may = year.plugged & ~year.outage
-        full = np.where(may, full_step_kwh(charger, dt), 0.0)
-        surplus_kw = np.minimum(np.maximum(year.pv_kw - year.load_kw, 0.0), charger.charge_kw)
-        sun = np.maximum(surplus_kw - charger.standby_kw, 0.0) * charger.charge_efficiency_frac * dt
-        sun = np.where(may, np.minimum(sun, full), 0.0)
-        resid = np.where(year.outage, year.load_kw, np.maximum(year.load_kw - year.pv_kw, 0.0))
-        windows = find_windows(year.plugged)
-        blocks = cut_blocks(windows, spd, n)
-        sun_after, grid_after = (_after(kwh, windows, blocks) for kwh in (sun, full))
-        cheap, dear = sort_steps(blocks, year.import_money_per_kwh)
-        known[charger] = Blocks(
-            blocks=blocks,
-            holds=what_holds(blocks, year.drive_kwh, year.away_charge_kwh, sun, year.outage, year.peak),
-            need_kwh=trip_needs(windows, year.drive_kwh - year.away_charge_kwh, full, n),
-            sun_after_kwh=sun_after,
-            grid_after_kwh=grid_after,
-            cheap=cheap,
-            dear=dear,
-            resid_kw=resid,
-            sun_kwh=sun,
-            full_kwh=full,
-        )
-    return known[charger]
+    """What does not depend on the policy."""
+    dt = year.step_minutes / 60
+    n, spd = year.steps, 24 * 60 // year.step_minutes
+    may = year.plugged & ~year.outage
+    full = np.where(may, full_step_kwh(charger, dt), 0.0)
+    surplus_kw = np.minimum(np.maximum(year.pv_kw - year.load_kw, 0.0), charger.charge_kw)
+    sun = np.maximum(surplus_kw - charger.standby_kw, 0.0) * charger.charge_efficiency_frac * dt
+    sun = np.where(may, np.minimum(sun, full), 0.0)
+    resid = np.where(year.outage, year.load_kw, np.maximum(year.load_kw - year.pv_kw, 0.0))
+    windows = find_windows(year.plugged)
+    blocks = cut_blocks(windows, spd, n)
+    sun_after, grid_after = (_after(kwh, windows, blocks) for kwh in (sun, full))
+    cheap, dear = sort_steps(blocks, year.import_money_per_kwh)
+    return Blocks(
+        blocks=blocks,
+        holds=what_holds(blocks, year.drive_kwh, year.away_charge_kwh, sun, year.outage, year.peak),
+        need_kwh=trip_needs(windows, year.drive_kwh - year.away_charge_kwh, full, n),
+        sun_after_kwh=sun_after,
+        grid_after_kwh=grid_after,
+        cheap=cheap,
+        dear=dear,
+        resid_kw=resid,
+        sun_kwh=sun,
+        full_kwh=full,
+    )
 
 
 def _after(kwh: FloatArray, windows: IntArray, blocks: IntArray) -> FloatArray:
@@ -187,28 +179,19 @@ def _after(kwh: FloatArray, windows: IntArray, blocks: IntArray) -> FloatArray:
     return sums[windows[blocks[:, 2], 1]] - sums[blocks[:, 1]]
 
 
+@kept
 def recorded_top_kwh(year: RepresentativeYear) -> float:
-    """What the driver fills up to over the energy at the year's beginning, kept as long as the year lives. [kWh]"""
-    top = _TOPS.get(year)
-    if top is None:
-        net = year.away_charge_kwh - year.drive_kwh + year.recorded_charge_kwh - year.recorded_export_kwh
-        rank = int(USUAL_TOP * (year.steps - 1))
-        top = _TOPS[year] = float(np.partition(np.cumsum(net), rank)[rank])
-    return top
+    """What the driver fills up to over the energy at the year's beginning. [kWh]"""
+    net = year.away_charge_kwh - year.drive_kwh + year.recorded_charge_kwh - year.recorded_export_kwh
+    rank = int(USUAL_TOP * (year.steps - 1))
+    return float(np.partition(np.cumsum(net), rank)[rank])
 
 
+@kept
 def outages_of(year: RepresentativeYear) -> tuple[IntArray, FloatArray]:
-    """Steps of the year's outages and the house's load in them, kept as long as the year lives. [kWh]"""
-    found = _OUTAGES.get(year)
-    if found is None:
-        steps = np.flatnonzero(year.outage)
-        found = _OUTAGES[year] = steps, year.load_kw[steps] * (year.step_minutes / 60)
-    return found
+    """Steps of the year's outages and the house's load in them. [kWh]"""
+    steps = np.flatnonzero(year.outage)
+    return steps, year.load_kw[steps] * (year.step_minutes / 60)
 
 
-def twin_of(year: RepresentativeYear) -> RepresentativeYear:
-    """`no_export_twin` of a year, kept as long as the year lives: it is dispatched at several capacities."""
-    twin = _TWINS.get(year)
-    if twin is None:
-        twin = _TWINS[year] = no_export_twin(year)
-    return twin
+twin_of = kept(no_export_twin)  # dispatched at several capacities

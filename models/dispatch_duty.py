@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numba import njit
 
 from models.domain import BoolArray, Duty, FloatArray, IntArray, Pack, RepresentativeYear, Use
+from models.kept import kept
 from models.packs import energy_curve
 from models.thermal import lump_rates, lump_step
 
@@ -21,7 +21,6 @@ DRIVE_KW = 7.4
 hold less where a drive fills them in part. [kW]"""
 PLACES = 1024  # about as many as a curve has points: a step or two from the interval looked for
 DUTY_START = np.datetime64("2001-01-01T00:00:00", "us")  # a Monday: step 0 of a representative year, local time
-_AIR: WeakKeyDictionary[RepresentativeYear, dict[int, tuple[FloatArray, float]]] = WeakKeyDictionary()
 
 
 @lru_cache(maxsize=64)
@@ -173,18 +172,16 @@ def _currents(
     cell_soc[flow_a.shape[0]] = low + soc[flow_a.shape[0] * per] * wide
 
 
+@kept
 def _air(year: RepresentativeYear, step_minutes: int) -> tuple[FloatArray, float]:
-    """Air temperature in steps of this length and its mean on the first day, kept as long as the year lives. [°C]"""
-    known = _AIR.setdefault(year, {})
-    if step_minutes not in known:
-        per = step_minutes // year.step_minutes
-        fine = year.ambient_c[: year.steps // per * per].reshape(-1, per)
-        air_c = np.zeros(fine.shape[0])
-        for column in fine.T:  # in order of time, as everything is summed
-            air_c += column
-        air_c /= per
-        known[step_minutes] = air_c, float(air_c[: 24 * 60 // step_minutes].mean())
-    return known[step_minutes]
+    """Air temperature in steps of this length and its mean on the first day. [°C]"""
+    per = step_minutes // year.step_minutes
+    fine = year.ambient_c[: year.steps // per * per].reshape(-1, per)
+    air_c = np.zeros(fine.shape[0])
+    for column in fine.T:  # in order of time, as everything is summed
+        air_c += column
+    air_c /= per
+    return air_c, float(air_c[: 24 * 60 // step_minutes].mean())
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

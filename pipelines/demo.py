@@ -22,7 +22,7 @@ from pipelines.computing import processes, told_when_ended
 from pipelines.demo_files import TRUTH, DemoFiles, files_of, sha256_of, write_files
 from pipelines.errors import UserError
 from pipelines.settings import Settings
-from warehouse.disk import check_writable, make_home, writing
+from warehouse.disk import check_writable, writing
 from warehouse.intake import FileResult
 from warehouse.keys import demo_files, hash_ids, write_demo_key, write_demo_marker
 from warehouse.store import open_warehouse
@@ -95,7 +95,6 @@ def simulate_files(settings: Settings, vehicles: int, days: int, seed: int) -> D
     there = _wanted(settings, vehicles, days, seed)
     if there is not None:
         return there
-    make_home(settings.home)
     check_writable(settings.home)  # before minutes of simulation
     fleet, sims = simulate_fleet(vehicles, days, seed, settings.workers)
     with writing(settings.home):

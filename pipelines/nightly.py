@@ -25,7 +25,7 @@ from pipelines.steps.forget import finish_forgetting
 from pipelines.steps.versions import code_version, inputs_version
 from warehouse.disk import check_writable, writing
 from warehouse.packs import compact
-from warehouse.store import DATABASE, Warehouse, open_warehouse
+from warehouse.store import Warehouse, open_warehouse
 
 if TYPE_CHECKING:
     from pipelines.steps.decide import VehicleResult
@@ -156,8 +156,7 @@ def step_publish(night: Night) -> None:
 def opened_night(settings: Settings, as_of: date | None, say: Say) -> Iterator[Night]:
     """Lock, open and note a night; writes its row in meta_run whatever becomes of it."""
     settings = _of_home(settings)
-    if not (settings.home / DATABASE).exists():
-        raise no_logs(settings.home)  # and make no home
+    need_logs(settings.home)  # and make no home
     with ExitStack() as stack:
         stack.enter_context(writing(settings.home))
         note = stack.enter_context(night_lock(settings.home))

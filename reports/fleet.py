@@ -41,6 +41,10 @@ KPIS = {
     "v2h_effect_unclear_share": "Evening export: no clear difference",
     "recommended_export_vehicles": "Recommended to export",
 }
+RANGES_SAID = (
+    "Small print: in 8 of 10 simulated worlds the figure itself lies within, a count of breaches being whole; for the "
+    "capacity, 8 of 10 vehicles. How far the models differ in what they expect stands above."
+)
 ELSEWHERE = ("as_of", "cap_that_halves_effect")
 STANDINGS = ("measured", "inferred", "prior_only")
 
@@ -172,12 +176,6 @@ def kpi_value(k: KpiRow, value: float | None) -> str:
     shown = t.number(value, 0 if k.unit == "kWh" or (value is not None and abs(value) >= 100) else 2)
     unit = {"pp": "points", "vehicles": "", "": ""}.get(k.unit, k.unit)
     return shown if shown == t.UNKNOWN or not unit else f"{shown}{t.NBSP}{unit}"
-
-
-RANGES_SAID = (
-    "Small print: in 8 of 10 simulated worlds the figure itself lies within, a count of breaches being whole; for the "
-    "capacity, 8 of 10 vehicles. How far the models differ in what they expect stands above."
-)
 
 
 def _kpi_section(data: FleetData) -> Section:

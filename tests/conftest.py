@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -25,6 +28,23 @@ def _beside(name: str) -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], list[str]]:
+    """What to put before a command so that it sees a folder as a disk mounted for reading only.
+
+    It begins with ``unshare -rm``, a mount namespace of its own, which some containers refuse.
+    """
+
+    def before(folder: Path) -> list[str]:
+        mounts = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"'
+        return ["unshare", "-rm", "sh", "-c", mounts, "sh", str(folder)]
+
+    probe = [*before(tmp_path_factory.mktemp("locked")), "true"]
+    if shutil.which("unshare") is None or subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip("needs a mount namespace of its own (unshare -rm)")
+    return before
 
 
 _beside("evidence_rows")  # made ageing tests: several files import them by name

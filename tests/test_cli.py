@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -146,21 +147,17 @@ def test_a_home_that_cannot_be_made_is_one_sentence(
 
 
 @pytest.mark.slow
-def test_a_home_on_a_locked_disk_is_one_sentence(tmp_path: Path) -> None:
+def test_a_home_on_a_locked_disk_is_one_sentence(tmp_path: Path, locked: Callable[[Path], list[str]]) -> None:
     """For true: a disk mounted for reading only."""
-    unshare = shutil.which("unshare")
-    if unshare is None or subprocess.run([unshare, "-rm", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("needs a mount namespace of its own (unshare -rm)")
     home = tmp_path / "h"
     with open_warehouse(home):
         pass
     (home / "serving.duckdb").write_text("no database", encoding="utf-8")
-    locked = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"'
     log = tmp_path / "log.csv"
     log.write_text("vehicle\nme\n", encoding="utf-8")
     tests = write(tmp_path / "tests.csv", [r for soc in (0.1, 0.5, 0.9) for r in made_test(f"at {soc}", soc=soc)])
     for command in _commands(log, tests):
-        inside = [unshare, "-rm", "sh", "-c", locked, "sh", str(home), FADECAST, "--home", str(home), *command]
+        inside = [*locked(home), FADECAST, "--home", str(home), *command]
         done = subprocess.run(inside, capture_output=True, text=True, check=False)
         assert done.returncode == 2 and done.stdout == "", (command, done.stderr)
         assert str(home) in done.stderr.splitlines()[-1], (command, done.stderr)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import importlib.util
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -91,11 +90,9 @@ def test_disks_that_are_full_at_any_stage_are_one_sentence_and_the_next_run_is_w
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("locked")  # it needs such mounts
 def test_a_file_system_that_is_full_in_an_ingest_or_a_night_is_one_sentence_and_the_next_run_is_whole() -> None:
     """ENOSPC for true, on a small tmpfs; two of the trials of ``benchmarks/full_disk.py``."""
-    unshare = shutil.which("unshare")
-    if unshare is None or subprocess.run([unshare, "-rm", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("needs a mount namespace of its own (unshare -rm)")
     command = [sys.executable, BENCHMARKS / "full_disk.py", "--trials", "2", "--seed", "4"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr

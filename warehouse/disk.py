@@ -69,7 +69,8 @@ def check_home(home: Path) -> None:
 
 
 def check_writable(home: Path) -> None:
-    """Refuse a home that is there and takes no file, before long work for it begins. Raises `WarehouseError`."""
+    """Refuse a home that takes no file, before long work for it begins; make it. Raises `WarehouseError`."""
+    make_home(home)
     with writing(home), tempfile.TemporaryFile(dir=home):
         pass
 

@@ -20,7 +20,7 @@ from pipelines.errors import UserError
 from pipelines.settings import Settings
 from pipelines.steps.evidence_read import TestFile, read_file
 from pipelines.steps.evidence_store import KIND, provenance, store
-from warehouse.disk import check_writable, make_home
+from warehouse.disk import check_writable
 
 _WORTH_SAYING_FRAC = 0.005
 MOST_FRAC = 1.05
@@ -96,7 +96,6 @@ def fit(settings: Settings, files: Sequence[Path]) -> tuple[str, bool]:
     groups = [_group(f) for f in read]
     families, unfitted = sorted_out(groups, known)
     if families:
-        make_home(settings.home)
         check_writable(settings.home)  # a fit takes minutes
     found = fit_families(families, known)
     if not found:
