@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
+MANY_COLUMNS = 8
+
 
 @dataclass(frozen=True)
 class Fact:
@@ -44,7 +46,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; ``stacked`` turns each row into a block on a phone; ``left`` names columns of words beside the first."""
+    """A table; ``stacked`` turns each row into a block on a phone; ``left`` names columns of words beside the first.
+
+    ``wide`` marks one of few columns with words too long to break, such as hashes.
+    """
 
     caption: str
     columns: tuple[str, ...]
@@ -53,6 +58,12 @@ class Table:
     text_columns: int = 1
     left: tuple[int, ...] = ()
     note: str = ""
+    wide: bool = False
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it may need more room than a window between phone and desk has; it scrolls there, and says so."""
+        return self.wide or len(self.columns) >= MANY_COLUMNS
 
 
 @dataclass(frozen=True)

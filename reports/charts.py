@@ -310,7 +310,9 @@ def period_bars(chart_id: str, rows: Sequence[Interval], title: str, desc: str, 
         d.rect(x + width * 0.18, sy(r.value), width * 0.64, bottom - sy(r.value), "bar strong")
         d.line(x + width / 2, sy(r.low), x + width / 2, sy(r.high), "whisker")
         if i in named:
-            d.text(x + width / 2, bottom + 17, r.label if len(rows) <= 6 else r.label[:-2], "tick", "middle")
+            label, middle = r.label if len(rows) <= 6 else r.label[:-2], x + width / 2
+            end = middle > WIDTH - 18  # half a label would leave the drawing
+            d.text(WIDTH - 2 if end else middle, bottom + 17, label, "tick", "end" if end else "middle")
     d.text(8, 14, y_label, "note")
     return d.render()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 
@@ -254,6 +255,7 @@ def _parameters(card: LawCard) -> Section:
         body = [(t.words(p.name), _value(p), p.unit, STANDINGS[p.standing], p.source) for p in parameters]
         columns = ("Parameter", "Value", "Unit", "Standing", "Source")
         table = plain_table("Every number with its source.", columns, body, 1, left=(2, 3, 4))
+        table = replace(table, wide=True)  # a source may name a file by its hash
         details.append(Detail(f"{len(body)} parameters of {name}", tables=(table,)))
     assumed = sum(p.standing == "assumed" for _, parameters in card.parameters for p in parameters)
     return Section("parameters", "Parameters", paragraphs=(f"{assumed} of them are assumed.",), details=tuple(details))

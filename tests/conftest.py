@@ -57,6 +57,12 @@ def page_rows() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def page_home() -> ModuleType:
+    """Writes such rows into a warehouse (``tests/page_home.py``)."""
+    return _beside("page_home")
+
+
+@pytest.fixture(scope="session")
 def history_sim() -> ModuleType:
     """A simulated car with known capacity (``tests/history_sim.py``)."""
     return _beside("history_sim")
