@@ -26,37 +26,58 @@ FORMATS, POLICIES = ROOT / "warehouse" / "formats", ROOT / "models" / "parameter
 FADECAST = str(Path(sys.executable).parent / "fadecast")
 
 
-def fadecast(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
+Done = subprocess.CompletedProcess[str]
+
+
+def process(*args: str, **env: str) -> Done:
+    """The command for true, in a process of its own: a second of imports each, so a few tests alone do it."""
     return subprocess.run([FADECAST, *args], capture_output=True, text=True, env=os.environ | env, check=False)
 
 
-def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
+@pytest.fixture
+def fadecast(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
+    """The command's entry point in this process; an error that it lets through fails the test."""
+
+    def run(*args: str) -> Done:
+        monkeypatch.setattr("sys.argv", ["fadecast", *args])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert isinstance(ended.value.code, int)
+        return Done(args, ended.value.code, *capsys.readouterr())
+
+    return run
+
+
+def one_sentence(done: Done) -> str:
     assert "Traceback" not in done.stderr
     return " ".join(done.stderr.split())
 
 
 def test_no_arguments_show_help() -> None:
-    done = fadecast()
+    done = process()
     assert "nightly" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
     "args", [["nonsense"], ["ingest"], ["fleet"], ["nightly", "--as-of", "yesterday", "--no-prefect"]]
 )
-def test_wrong_usage_ends_with_2(tmp_path: Path, args: list[str]) -> None:
+def test_wrong_usage_ends_with_2(fadecast: Callable[..., Done], tmp_path: Path, args: list[str]) -> None:
     done = fadecast("--home", str(tmp_path), *args)
     assert done.returncode == 2
     assert one_sentence(done)
 
 
-def test_wrong_setting_names_the_variable(tmp_path: Path) -> None:
-    done = fadecast("--home", str(tmp_path), "status", FADECAST_DRAWS="many")
+def test_wrong_setting_names_the_variable(
+    fadecast: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FADECAST_DRAWS", "many")
+    done = fadecast("--home", str(tmp_path), "status")
     assert done.returncode == 2
     assert "FADECAST_DRAWS" in one_sentence(done)
 
 
 def test_a_night_without_logs_says_what_to_do(tmp_path: Path) -> None:
-    done = fadecast("--home", str(tmp_path / "h"), "nightly", "--no-prefect", PYTHONPROFILEIMPORTTIME="1")
+    done = process("--home", str(tmp_path / "h"), "nightly", "--no-prefect", PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 2
     imported = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     said = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
@@ -65,14 +86,14 @@ def test_a_night_without_logs_says_what_to_do(tmp_path: Path) -> None:
     assert not imported & {"pipelines.nightly", "numba", "pybamm", "prefect"}, "it says so before they are loaded"
 
 
-def test_policies_without_a_publication_say_what_to_do(tmp_path: Path) -> None:
+def test_policies_without_a_publication_say_what_to_do(fadecast: Callable[..., Done], tmp_path: Path) -> None:
     done = fadecast("--home", str(tmp_path / "h"), "policies", "--json")
     assert done.returncode == 2
     assert "fadecast nightly" in one_sentence(done)
     assert done.stdout == ""
 
 
-def test_a_wrong_format_file_names_its_key(tmp_path: Path) -> None:
+def test_a_wrong_format_file_names_its_key(fadecast: Callable[..., Done], tmp_path: Path) -> None:
     toml = tmp_path / "mine.toml"
     toml.write_text(
         (FORMATS / "fadecast_sessions.toml").read_text(encoding="utf-8").replace("delimiter", "delimeter"),
@@ -86,7 +107,7 @@ def test_a_wrong_format_file_names_its_key(tmp_path: Path) -> None:
     assert "delimeter" in one_sentence(done)
 
 
-def test_a_missing_file_is_refused_and_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused_and_named(fadecast: Callable[..., Done], tmp_path: Path) -> None:
     done = fadecast(
         "--home", str(tmp_path / "h"), "ingest", str(tmp_path / "nothing.csv"), "--format", "fadecast_samples", "--json"
     )
@@ -212,7 +233,7 @@ def test_what_finds_nothing_makes_no_home(tmp_path: Path) -> None:
     assert not settings.home.exists()
 
 
-def test_odd_file_names_are_taken_in_and_shown_on_one_line(tmp_path: Path) -> None:
+def test_odd_file_names_are_taken_in_and_shown_on_one_line(fadecast: Callable[..., Done], tmp_path: Path) -> None:
     """A line end, quotes, an escape sequence, bytes that are no UTF-8, and a link in a circle."""
     head = "vehicle,time_utc,session,state,voltage_v,current_a,soc_pct,battery_temp_c,ambient_c,power_kw,odometer_km\n"
     logs = tmp_path / "logs"
@@ -222,7 +243,7 @@ def test_odd_file_names_are_taken_in_and_shown_on_one_line(tmp_path: Path) -> No
         row = f"CAR{n},2025-03-01T10:00:00Z,s1,drive,350,-20,55.0,21,15,,1000\n"
         (logs / os.fsdecode(name)).write_text(head + row, encoding="utf-8")
     home = ["--home", str(tmp_path / "home")]
-    done = fadecast(*home, "ingest", str(logs), "--format", "fadecast_samples")
+    done = process(*home, "ingest", str(logs), "--format", "fadecast_samples")
     assert done.returncode == 0 and "Traceback" not in done.stderr
     shown = [line for line in done.stderr.splitlines() if "1 rows read = 1 loaded + 0 rejected + 0 duplicate" in line]
     assert [line.split(":")[0].removeprefix(f"{logs}/") for line in shown] == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from pipelines.settings import Settings
 from pipelines.steps.exposures import Computed
-from pipelines.steps.learn import learn
+from pipelines.steps.learn import Learned, learn
 from warehouse.store import Warehouse, open_warehouse
 
 IN_SERVICE, FIRST, DAYS = date(2023, 1, 1), date(2023, 7, 1), 120
@@ -90,18 +91,30 @@ def _put(wh: Warehouse, vehicle_id: str, readings: int) -> None:
         _rows(wh, "core_capacity_reading", pl.DataFrame(body))
 
 
-@pytest.fixture
-def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
-    with open_warehouse(tmp_path) as wh:
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Learned]:
+    """A home that has learned once, and what the step said; each test works on a copy of the home."""
+    home = tmp_path_factory.mktemp("learnt") / "home"
+    with open_warehouse(home) as wh:
         wh.pin_as_of(AS_OF)
         _put(wh, "va", 6)
         _put(wh, "vb", 0)
+        done = learn(wh, Settings(home=home, draws=50))
+    return home, done
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path, learnt: tuple[Path, Learned]) -> Iterator[Warehouse]:
+    home = tmp_path / "home"
+    shutil.copytree(learnt[0], home)
+    with open_warehouse(home) as wh:
+        wh.pin_as_of(AS_OF)
         yield wh
 
 
-def test_learns_once_and_the_same_twice(warehouse: Warehouse) -> None:
+def test_learns_once_and_the_same_twice(warehouse: Warehouse, learnt: tuple[Path, Learned]) -> None:
     settings = Settings(home=warehouse.home, draws=50)
-    first = learn(warehouse, settings)
+    first = learnt[1]
     assert (first.computed.vehicles, first.computed.days) == (2, 2 * DAYS)
     tables = ("core_exposure_day", "core_exposure_life", "out_fit", "out_residual")
     before = [warehouse.rows(f"SELECT * FROM {t} ORDER BY ALL") for t in tables]
@@ -113,8 +126,8 @@ def test_learns_once_and_the_same_twice(warehouse: Warehouse) -> None:
     )
 
 
-def test_the_life_before_the_logs_is_there_and_flagged(warehouse: Warehouse) -> None:
-    done = learn(warehouse, Settings(home=warehouse.home, draws=50))
+def test_the_life_before_the_logs_is_there_and_flagged(learnt: tuple[Path, Learned]) -> None:
+    done = learnt[1]
     life = (AS_OF - IN_SERVICE).days + 1
     for vehicle_id in ("va", "vb"):
         h = done.histories[vehicle_id]
@@ -132,7 +145,6 @@ def test_the_life_before_the_logs_is_there_and_flagged(warehouse: Warehouse) -> 
 
 def test_a_changed_duty_is_computed_anew_and_others_are_not(warehouse: Warehouse) -> None:
     settings = Settings(home=warehouse.home, draws=50)
-    learn(warehouse, settings)
     changed = pl.DataFrame({"vehicle_id": ["va"], "subject": ["history"], "version": ["2"]})
     warehouse.write("meta_state", changed, "vehicle_id = ? AND subject = 'history'", ["va"])
     assert learn(warehouse, settings).computed == Computed(1, 0)  # looked at again: no day's duty is another
@@ -145,7 +157,6 @@ def test_a_changed_duty_is_computed_anew_and_others_are_not(warehouse: Warehouse
 
 
 def test_out_fit_prints_shrinkage_and_weights(warehouse: Warehouse) -> None:
-    learn(warehouse, Settings(home=warehouse.home, draws=50))
     rows = warehouse.rows("SELECT law_id, parameter, shrinkage, weight, readings, vehicles FROM out_fit ORDER BY ALL")
     assert {r[1] for r in rows} >= {"calendar", "cycling", "spread"}
     assert all(0 < r[2] <= 1.0001 for r in rows)

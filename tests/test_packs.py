@@ -58,9 +58,15 @@ def state(wh: Warehouse) -> dict[str, object]:
     return {"digest": digest(wh), "lives": seen, "failed": [c.name for c in run_checks(wh) if not c.passed]}
 
 
-def test_packs_change_places_alone(home: Settings, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def before(taken_in: Path) -> dict[str, object]:
+    """What those nights hold before anything is packed."""
+    with open_warehouse(taken_in / "home") as wh:
+        return state(wh)
+
+
+def test_packs_change_places_alone(home: Settings, before: dict[str, object], tmp_path: Path) -> None:
     with open_warehouse(home.home) as wh:
-        before = state(wh)
         assert len(wh.parts("samples")) == NIGHTS
         assert packs.compact(wh) == packs.Packed(NIGHTS, 1)
         assert len(wh.parts("samples")) == 1 == len(list((home.home / "raw").rglob("*.parquet")))
@@ -92,10 +98,9 @@ def test_a_vehicle_in_a_pack_is_forgotten(home: Settings) -> None:
     assert list((home.home / "raw").rglob("*.parquet")) == []
 
 
-def test_a_run_killed_in_between_leaves_what_the_next_one_ends(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    with open_warehouse(home.home) as wh:
-        before = state(wh)
-
+def test_a_run_killed_in_between_leaves_what_the_next_one_ends(
+    home: Settings, before: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -117,11 +122,12 @@ def test_a_lost_part_is_said_and_nothing_is_packed(home: Settings) -> None:
         assert wh.scalar("SELECT count(DISTINCT part_path) FROM meta_part") == NIGHTS
 
 
-def test_large_files_stay_and_packs_grow_by_size(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_files_stay_and_packs_grow_by_size(
+    home: Settings, before: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(packs, "SIZES", (100, 1000))
     monkeypatch.setattr(packs, "MOST_ROWS", 600)
     with open_warehouse(home.home) as wh:
-        before = state(wh)
         packs.compact(wh)  # 60 rows a file: ten to a pack of 600, which is of the next size
         assert [pl.read_parquet(p).height for p in wh.parts("samples")] == [600, 600]
         assert state(wh) == before

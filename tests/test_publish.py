@@ -38,6 +38,37 @@ def filled(tmp_path: Path, template: Path) -> Iterator[tuple[Warehouse, Settings
         yield wh, Settings(home=home)
 
 
+@pytest.fixture(scope="module")
+def pages_of_it(template: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The pages of that warehouse, by name."""
+    home = tmp_path_factory.mktemp("pages") / "ho'me"
+    home.mkdir()
+    shutil.copy(template, home)
+    with open_warehouse(home) as wh:
+        return dict(page_bytes(wh, Settings(home=home)))
+
+
+@pytest.fixture(scope="module")
+def published_once(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home of that warehouse with its first publication, n1."""
+    home = tmp_path_factory.mktemp("published") / "ho'me"
+    home.mkdir()
+    shutil.copy(template, home)
+    with open_warehouse(home) as wh:
+        assert step.publish(wh, Settings(home=home), "n1") == "n1"
+    return home
+
+
+@pytest.fixture
+def published(tmp_path: Path, published_once: Path) -> Iterator[tuple[Warehouse, Settings]]:
+    """A copy of it: its links lead into itself."""
+    home = tmp_path / "ho'me"
+    shutil.copytree(published_once, home, symlinks=True)
+    assert (home / "serving.duckdb").resolve().is_relative_to(home.resolve())
+    with open_warehouse(home) as wh:
+        yield wh, Settings(home=home)
+
+
 def _tree(home: Path) -> dict[str, bytes]:
     pages = home / "pages"
     return {str(p.relative_to(pages)): p.read_bytes() for p in sorted(pages.rglob("*.html"))}
@@ -81,10 +112,9 @@ def test_first_publication_then_none_then_a_deleted_page_comes_back(filled: tupl
     assert sorted(p.name for p in (home / "published").iterdir()) == ["night-1"]
 
 
-def test_what_changed_is_new_what_did_not_is_a_hard_link(filled: tuple[Warehouse, Settings]) -> None:
-    wh, settings = filled
+def test_what_changed_is_new_what_did_not_is_a_hard_link(published: tuple[Warehouse, Settings]) -> None:
+    wh, settings = published
     pages = settings.home / "pages"
-    step.publish(wh, settings, "n1")
     old = {p.name: p.stat().st_ino for p in (pages / "driver").iterdir()}
     wh.con.execute("UPDATE out_vehicle_state SET soh_frac = 0.5, soh_low_frac = 0.4 WHERE vehicle_id = 'v000000000001'")
     assert step.publish(wh, settings, "n2") == "n2"
@@ -109,9 +139,8 @@ def test_a_run_published_twice_and_a_killed_night(filled: tuple[Warehouse, Setti
     assert step.current(settings.home) == settings.home / "published" / "n1-2"
 
 
-def test_a_page_that_fails_leaves_the_last_publication(filled: tuple[Warehouse, Settings]) -> None:
-    wh, settings = filled
-    step.publish(wh, settings, "n1")
+def test_a_page_that_fails_leaves_the_last_publication(published: tuple[Warehouse, Settings]) -> None:
+    wh, settings = published
     before = _tree(settings.home)
     for table in ("core_vehicle", "out_vehicle_state"):
         wh.con.execute(f"UPDATE {table} SET vehicle_id = '../../x' WHERE vehicle_id = 'v000000000003'")
@@ -120,9 +149,8 @@ def test_a_page_that_fails_leaves_the_last_publication(filled: tuple[Warehouse, 
     assert _tree(settings.home) == before
 
 
-def test_serving_copy_has_the_tables_and_answers_the_dictionary(filled: tuple[Warehouse, Settings]) -> None:
-    wh, settings = filled
-    step.publish(wh, settings, "n1")
+def test_serving_copy_has_the_tables_and_answers_the_dictionary(published: tuple[Warehouse, Settings]) -> None:
+    wh, settings = published
     path = (settings.home / "serving.duckdb").resolve()
     with duckdb.connect(str(path), read_only=True) as con:
         tables = {r[0] for r in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
@@ -139,9 +167,11 @@ def test_serving_copy_has_the_tables_and_answers_the_dictionary(filled: tuple[Wa
         assert step.table_version(wh, table) == step.table_version(wh, table)
 
 
-def test_pages_are_the_same_in_any_order_of_rows_and_have_no_clock(filled: tuple[Warehouse, Settings]) -> None:
+def test_pages_are_the_same_in_any_order_of_rows_and_have_no_clock(
+    filled: tuple[Warehouse, Settings], pages_of_it: dict[str, bytes]
+) -> None:
     wh, settings = filled
-    first = dict(page_bytes(wh, settings))
+    first = pages_of_it
     for table in ("out_forecast", "out_warranty", "out_vehicle_state", "core_duty_step", "meta_kpi", "core_vehicle"):
         wh.con.execute(f"CREATE OR REPLACE TEMP TABLE shuffled AS SELECT * FROM {table} t ORDER BY hash(t)")
         wh.con.execute(f"DELETE FROM {table}")
@@ -151,9 +181,9 @@ def test_pages_are_the_same_in_any_order_of_rows_and_have_no_clock(filled: tuple
         assert not re.search(rb"\d\d:\d\d:\d\d", body)
 
 
-def test_demo_homes_are_marked_by_their_file(filled: tuple[Warehouse, Settings]) -> None:
+def test_demo_homes_are_marked_by_their_file(filled: tuple[Warehouse, Settings], pages_of_it: dict[str, bytes]) -> None:
     wh, settings = filled
-    assert b"simulated" not in dict(page_bytes(wh, settings))["fleet/index.html"].split(b"</header>")[0]
+    assert b"simulated" not in pages_of_it["fleet/index.html"].split(b"</header>")[0]
     (settings.home / "demo.json").write_text("{}")
     pages = dict(page_bytes(wh, settings))
     assert b"simulated" in pages["fleet/index.html"].split(b"</header>")[0]

@@ -87,6 +87,8 @@ def frame_hash(frame: pl.DataFrame) -> str:
 
 
 def _update(digest: hashlib._Hash, series: pl.Series) -> None:
+    if series.is_empty():
+        return  # nothing below would add a byte, and most tables of a young home have no rows
     if isinstance(series.dtype, pl.List):
         lengths = series.list.len()
         digest.update(lengths.cast(pl.Int64).fill_null(-1).to_numpy().tobytes())
