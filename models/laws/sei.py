@@ -284,9 +284,7 @@ def _cached_grid(cell_id: str, law_id: str, home: Path | None, version: str) -> 
 
 
 @lru_cache(maxsize=16)
-def _grid_of(
-    sizes: tuple[float, float, float, float, float, float], anode_ocp: bytes, cathode_ocp: bytes
-) -> tuple[FloatArray, float]:
+def _grid_of(sizes: tuple[float, ...], anode_ocp: bytes, cathode_ocp: bytes) -> tuple[FloatArray, float]:
     """Grid by what it is made of (half a second of work): both members of a cell have the same."""
     return balance_grid(*sizes, np.frombuffer(anode_ocp).copy(), np.frombuffer(cathode_ocp).copy())
 
