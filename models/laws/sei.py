@@ -37,6 +37,7 @@ from models.parameters import Entry, entry, load
 LAW_IDS = ("sei_ec", "sei_interstitial")
 VERSION = 10
 _WHOLE_STEP = np.empty(0)
+_Six = tuple[float, float, float, float, float, float]
 NODES = {
     "sei_ec": np.array([4e-4, 4e-3, 0.015, 0.04, 0.09, 0.17, 0.32, 0.65]),
     "sei_interstitial": np.array([4e-4, 0.03, 0.1, 0.25, 0.6]),  # 1/G is all but proportional to the thickness
@@ -284,7 +285,7 @@ def _cached_grid(cell_id: str, law_id: str, home: Path | None, version: str) -> 
 
 
 @lru_cache(maxsize=16)
-def _grid_of(sizes: tuple[float, ...], anode_ocp: bytes, cathode_ocp: bytes) -> tuple[FloatArray, float]:
+def _grid_of(sizes: _Six, anode_ocp: bytes, cathode_ocp: bytes) -> tuple[FloatArray, float]:
     """Grid by what it is made of (half a second of work): both members of a cell have the same."""
     return balance_grid(*sizes, np.frombuffer(anode_ocp).copy(), np.frombuffer(cathode_ocp).copy())
 
