@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import shutil
 import subprocess
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from models.synthetic import Fleet, SimulatedCar
 
 TINY_SEED, TINY_VEHICLES, TINY_DAYS = 3, 3, 40
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: it need not be looked through at every collection of garbage in the tests."""
+    gc.collect()
+    gc.freeze()
 
 
 def _beside(name: str) -> ModuleType:

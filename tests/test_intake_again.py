@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -83,11 +84,27 @@ def old(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     monkeypatch.undo()
 
 
-def test_an_old_file_is_named_and_read_again(tmp_path: Path, old: pytest.MonkeyPatch) -> None:
-    home, log = Settings(home=tmp_path / "home"), _log(tmp_path / "CP1.jsonl", 0, 12)
-    assert _take(home, log)[0].status == "loaded"
+@pytest.fixture(scope="module")
+def by_the_old(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[FileResult]]]:
+    """Homes that the release before has filled, with their logs beside them, and what it said; copy before a change."""
+    folder = tmp_path_factory.mktemp("old")
+    said: dict[str, list[FileResult]] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ocpp, "READER", OLD)
+        for name, spans in {"one": {"CP1": (0, 12)}, "two": {"CP1_a": (0, 8), "CP1_b": (4, 12)}}.items():
+            (folder / name).mkdir()
+            logs = [_log(folder / name / f"{log}.jsonl", *span) for log, span in spans.items()]
+            said[name] = _take(Settings(home=folder / name / "home"), *logs)
+    return folder, said
+
+
+def test_an_old_file_is_named_and_read_again(
+    tmp_path: Path, by_the_old: tuple[Path, dict[str, list[FileResult]]]
+) -> None:
+    shutil.copytree(by_the_old[0] / "one", tmp_path, dirs_exist_ok=True)
+    home, log = Settings(home=tmp_path / "home"), tmp_path / "CP1.jsonl"
+    assert [r.status for r in by_the_old[1]["one"]] == ["loaded"]
     assert _registers(home) == [235.8] * 12
-    old.undo()
     # The file is called by the charger's name, which is hidden.
     assert _named(home) == ["***.jsonl: ingest it again with --format ocpp_16"]
     assert any("older_reader (ocpp_16): flagged" in line for line in rules_lines(all_checks(home)[1], home.home))
@@ -107,16 +124,15 @@ def test_an_old_file_is_named_and_read_again(tmp_path: Path, old: pytest.MonkeyP
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 @pytest.mark.parametrize("packed", [True, False])
 def test_overlapping_files_are_read_again_in_any_order(
-    tmp_path: Path, old: pytest.MonkeyPatch, order: tuple[int, int], packed: bool
+    tmp_path: Path, by_the_old: tuple[Path, dict[str, list[FileResult]]], order: tuple[int, int], packed: bool
 ) -> None:
-    home = Settings(home=tmp_path / "home")
-    logs = [_log(tmp_path / "CP1_a.jsonl", 0, 8), _log(tmp_path / "CP1_b.jsonl", 4, 12)]
-    first = _take(home, *logs)
+    shutil.copytree(by_the_old[0] / "two", tmp_path, dirs_exist_ok=True)
+    home, logs = Settings(home=tmp_path / "home"), [tmp_path / "CP1_a.jsonl", tmp_path / "CP1_b.jsonl"]
+    first = by_the_old[1]["two"]
     if packed:
         with open_warehouse(home.home) as wh, pytest.MonkeyPatch.context() as patch:
             patch.setattr(packs, "JOIN_AT", 2)
             assert packs.compact(wh).packs == 2
-    old.undo()
     assert len(_named(home)) == 2
     again = [_take(home, logs[i])[0] for i in order]
     assert [r.status for r in again] == ["loaded", "loaded"]
@@ -137,10 +153,11 @@ def test_what_was_forgotten_stays_out_when_a_file_is_read_again(tmp_path: Path, 
         assert len(wh.vehicles_with("samples")) == 1
 
 
-def test_a_file_that_cannot_be_read_again_leaves_what_was_there(tmp_path: Path, old: pytest.MonkeyPatch) -> None:
-    home, log = Settings(home=tmp_path / "home"), _log(tmp_path / "CP1.jsonl", 0, 12)
-    _take(home, log)
-    old.undo()
+def test_a_file_that_cannot_be_read_again_leaves_what_was_there(
+    tmp_path: Path, by_the_old: tuple[Path, dict[str, list[FileResult]]]
+) -> None:
+    shutil.copytree(by_the_old[0] / "one", tmp_path, dirs_exist_ok=True)
+    home, log = Settings(home=tmp_path / "home"), tmp_path / "CP1.jsonl"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ocpp, "READER", replace(ocpp.READER, read=_broken_read))
         (again,) = _take(home, log)

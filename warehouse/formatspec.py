@@ -11,6 +11,7 @@ import re
 import tomllib
 import warnings
 from datetime import datetime
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -316,8 +317,7 @@ def load_format(name_or_path: str | Path) -> FormatSpec:
     """
     text = str(name_or_path)
     if text in packaged_formats():
-        where = f"formats/{text}.toml"
-        return parse_format((files("warehouse") / "formats" / f"{text}.toml").read_text(encoding="utf-8"), where)
+        return _packaged((files("warehouse") / "formats" / f"{text}.toml").read_text(encoding="utf-8"), text)
     path = Path(text)
     if path.suffix != ".toml":
         raise FormatError(
@@ -329,6 +329,12 @@ def load_format(name_or_path: str | Path) -> FormatSpec:
         said = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"cannot be read ({error.strerror})"
         raise FormatError(f"The format file {path} {said}.") from None
     return parse_format(content, str(path))
+
+
+@lru_cache(maxsize=64)
+def _packaged(content: str, name: str) -> FormatSpec:
+    """By content: `--explain` asks for every packaged format at every file."""
+    return parse_format(content, f"formats/{name}.toml")
 
 
 def parse_format(text: str, where: str) -> FormatSpec:
