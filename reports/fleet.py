@@ -10,11 +10,10 @@ from reports import charts
 from reports import text as t
 from reports.blocks import Cell, Detail, Fact, Figure, Page, Section, Table, plain_table
 from reports.fleet_policies import claims_section, compliance_section, policies_section
-from reports.fleet_risk import AT_RISK_FRAC, answers, risk_table, risks_of
+from reports.fleet_risk import AT_RISK_FRAC, answers, risk_section, risk_table, risks_of
 from reports.render import page_name
 from reports.rows_fleet import FleetData, KpiRow
 
-TOP = 25
 MOST_DOTS = 400
 PAGES = (
     ("index.html", "Fleet"),
@@ -22,6 +21,16 @@ PAGES = (
     ("models.html", "Models"),
     ("data.html", "Data"),
     ("dictionary.html", "Tables and SQL"),
+)
+ON_THIS_PAGE = (
+    Cell("Breach risk by vehicle", href="#risk"),
+    Cell("Export policies", href="#policies"),
+    Cell("Key figures", href="#figures"),
+    Cell("Claims and cost", href="#claims"),
+    Cell("Compliance", href="#compliance"),
+    Cell("Capacity today", href="#capacity"),
+    Cell("Data quality", href="#data"),
+    Cell("Evidence", href="#evidence"),
 )
 # Figures of the night in the order shown; those not named here come after, in words; some stand elsewhere already.
 KPIS = {
@@ -123,15 +132,10 @@ def index_page(data: FleetData) -> Page:
     if data.vehicles and not counts["measured"]:
         lead += " No vehicle has a reading of its own: all chances are those of its type."
     sections = (
-        Section("minute", "In a minute", answers=answers(data, risks), strong=True),
-        _kpi_section(data),
-        Section(
-            "risk",
-            "Breach risk by vehicle",
-            tables=(risk_table(risks, TOP),),
-            links=(Cell(f"All {t.plural(n, 'vehicle')}", href="vehicles.html"),) if n > TOP else (),
-        ),
+        Section("minute", "In a minute", answers=answers(data, risks), links=ON_THIS_PAGE, strong=True),
+        risk_section(risks, risky),
         policies_section(data),
+        _kpi_section(data),
         claims_section(data),
         compliance_section(data),
         _capacity_section(data),
@@ -201,6 +205,8 @@ def _kpi_section(data: FleetData) -> Section:
 def _kpi_range(k: KpiRow) -> str:
     if not (t.known(k.low) and t.known(k.high)):
         return ""
+    if "breaches" in k.kpi and all(x == round(x or 0) for x in (k.low, k.high)):
+        return t.number_range(k.low, k.high)  # counts: digits would claim what they cannot have
     low, high = kpi_value(k, k.low), kpi_value(k, k.high)
     return low if low == high else f"{low} to {high}"
 
@@ -251,18 +257,23 @@ def _capacity_section(data: FleetData) -> Section:
         )
         if soh
         else (),
-        tables=(
-            plain_table(
-                "Cohorts: same cells, similar climate.",
-                (
-                    "Cohort",
-                    "Vehicles",
-                    "Measured / inferred / prior only",
-                    "Median age, years",
-                    "Median capacity",
-                    "Lowest to highest",
+        details=(
+            Detail(
+                f"Capacity of {t.plural(len(body), 'cohort')} in numbers",
+                tables=(
+                    plain_table(
+                        "Cohorts: same cells, similar climate.",
+                        (
+                            "Cohort",
+                            "Vehicles",
+                            "Measured / inferred / prior only",
+                            "Median age, years",
+                            "Median capacity",
+                            "Lowest to highest",
+                        ),
+                        body,
+                    ),
                 ),
-                body,
             ),
         ),
     )
@@ -290,9 +301,12 @@ def _quality_section(data: FleetData) -> Section:
     return Section(
         "data",
         "Data quality",
-        tables=(files_table(data),),
         paragraphs=(
-            "Rows read are counted independently: read = loaded + rejected + duplicate.",
+            f"{t.number(sum(f.rows_read for f in data.files))} rows read ="
+            f" {t.number(sum(f.rows_loaded for f in data.files))} loaded"
+            f" + {t.number(sum(f.rows_rejected for f in data.files))} rejected"
+            f" + {t.number(sum(f.rows_duplicate for f in data.files))} duplicate, from"
+            f" {t.plural(len(data.files), 'file')}; rows read are counted independently.",
             *(
                 (f"{t.plural(data.unregistered, 'vehicle')} with logs but not registered: loaded, not computed.",)
                 if data.unregistered
@@ -300,6 +314,7 @@ def _quality_section(data: FleetData) -> Section:
             ),
         ),
         links=(Cell("Rules, rejected rows, refused files", href="data.html"),),
+        details=(Detail("Files and rows by format", tables=(files_table(data),)),),
     )
 
 

@@ -13,6 +13,7 @@ from reports.rows_fleet import ClaimsRow, FleetData, FrontierRow
 
 SHOWN_COHORTS = 2
 SHOWN_QUARTERS = 12
+AMOUNTS = ("Breaches", "Claims", "Cost", "Reserve, 99 %")
 WINDOWS = {"five_years": "80 % to 5 years or 100,000 km", "eight_years": "70 % to 8 years or 160,000 km"}
 
 
@@ -121,6 +122,7 @@ def claims_section(data: FleetData) -> Section:
     if not data.claims:
         return Section("claims", title, lead="No claims have been computed yet.")
     groups: list[Group] = []
+    own: list[Row] = []
     details: list[Detail] = []
     figures: list[Figure] = []
     for cohort in _by_risk(data, {c.cohort_id for c in data.claims}):
@@ -136,6 +138,10 @@ def claims_section(data: FleetData) -> Section:
         rows = [c for c in mine if c.policy_id == "as_driven"] or [c for c in mine if c.policy_id == BASELINE_POLICY]
         main = _main_contract(data, cohort, contracts)
         shown = [c for c in rows if c.contract_id == main]
+        if shown:
+            name, *amounts = _claims_line(data, shown[0].policy_id, shown)
+            said = f"{_contract_label(data, main)}; {name}"
+            own.append(Row((Cell(cohort, said), *(Cell(x) for x in amounts))))
         if len(figures) < SHOWN_COHORTS and total(c.cost_money for c in shown) >= 1.0:
             figures.append(_claims_figure(cohort, shown, len(figures)))
         details.append(_quarters(cohort, _contract_label(data, main), shown))
@@ -150,13 +156,21 @@ def claims_section(data: FleetData) -> Section:
         ),
         tables=(
             Table(
-                "Totals over the forecast, by cohort and contract.",
-                ("Setting", "Breaches", "Claims", "Cost", "Reserve, 99 %"),
-                tuple(groups),
+                "Totals over the forecast, cohorts under their most frequent contract; ranges stand with the quarters.",
+                ("Cohort", *AMOUNTS),
+                (Group("", tuple(own)),),
             ),
         ),
         figures=tuple(figures),
-        details=tuple(details),
+        details=(
+            Detail(
+                "All contracts, and what other settings would cost",
+                tables=(
+                    Table("Totals over the forecast, by cohort and contract.", ("Setting", *AMOUNTS), tuple(groups)),
+                ),
+            ),
+            *details,
+        ),
     )
 
 
@@ -232,6 +246,19 @@ def _quarters(cohort: str, contract: str, rows: list[ClaimsRow]) -> Detail:
     )
 
 
+def _hardest(data: FleetData) -> tuple[str, ...]:
+    """The family and window that passes least likely, going on as today, in a sentence."""
+    known = [c for c in data.compliance if c.policy_id == "as_driven" and c.passes_frac is not None]
+    if not known:
+        return ()
+    c = min(known, key=lambda c: (c.passes_frac, c.family, c.window_id))
+    families = len({c.family for c in known})
+    return (
+        f"Least likely to pass of {t.plural(families, 'family', 'families')}, going on as today: {c.family},"
+        f" {WINDOWS.get(c.window_id, t.words(c.window_id))}, with a chance of {t.chance(c.passes_frac)}.",
+    )
+
+
 def compliance_section(data: FleetData) -> Section:
     """UN GTR 22: the maker's duty towards authorities, never a customer's warranty."""
     said = (
@@ -261,7 +288,7 @@ def compliance_section(data: FleetData) -> Section:
     return Section(
         "compliance",
         "UN GTR 22 compliance, apart",
-        paragraphs=(said,),
-        tables=(table,) if body else (),
+        paragraphs=(said, *_hardest(data)),
+        details=(Detail("Chance to pass by family, setting and window", tables=(table,)),) if body else (),
         lead="" if body else "Not computed yet.",
     )

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 
 from models.domain import BASELINE_POLICY
 from reports import text as t
-from reports.blocks import Cell, Fact, Group, Row, Table
+from reports.blocks import Cell, Detail, Fact, Group, Row, Section, Table
 from reports.policies_view import Option, label_of, option, options_of
 from reports.render import page_name
 from reports.rows import VehicleData, WarrantyRow
 from reports.rows_fleet import FleetData
 
 AT_RISK_FRAC = 0.10
+TOP = 25
+LEAST_SHOWN = 5  # vehicles in sight on the front page, where fewer are at risk; the rest down to TOP is folded
 NOTHING_TO_HALVE = 0.05
 
 
@@ -223,7 +225,7 @@ def _fade_range(w: WarrantyRow) -> list[str]:
 
 
 def _cover(cover: float | None) -> list[str]:
-    return [] if cover is None else [f"cover {t.points(cover * 100)}"]
+    return [] if cover is None else [f"shorter cover {t.points(cover * 100)}"]
 
 
 def risk_table(risks: tuple[Risk, ...], top: int, driver_folder: str = "../driver/") -> Table:
@@ -234,7 +236,7 @@ def risk_table(risks: tuple[Risk, ...], top: int, driver_folder: str = "../drive
         fade = None if w is None else w.breach_by_fade_frac
         cover = None if w is None else w.breach_by_cover_frac
         export = "none logged" if s.export_kwh <= 0 else f"{t.points(None if fade is None else fade * 100)} points"
-        sub = "" if s.export_kwh <= 0 or w is None else t.listing([*_fade_range(w), *_cover(cover)])
+        sub = "" if s.export_kwh <= 0 or w is None else "; ".join([*_fade_range(w), *_cover(cover)])
         body.append(
             Row(
                 (
@@ -266,7 +268,7 @@ def risk_table(risks: tuple[Risk, ...], top: int, driver_folder: str = "../drive
         "Standing",
         "Chance of breach",
         "Without export",
-        "Export adds",
+        "Export adds by wear",
         "Cover left",
         "Cap that halves it",
     )
@@ -274,5 +276,25 @@ def risk_table(risks: tuple[Risk, ...], top: int, driver_folder: str = "../drive
         "Going on as today, under each vehicle's own contract, tests once a year (assumed); small print: 80 % range"
     )
     return Table(
-        f"{caption} of capacity, range over the models of a chance.", columns, (Group("", tuple(body)),), left=(3, 8)
+        f"{caption} of capacity, range over the models of a chance; what export adds to the chance by wear and, apart,"
+        " by using up cover as distance.",
+        columns,
+        (Group("", tuple(body)),),
+        left=(3, 8),
+    )
+
+
+def risk_section(risks: tuple[Risk, ...], risky: int) -> Section:
+    """Vehicles at risk, and the next ones folded away."""
+    n = len(risks)
+    shown = min(max(risky, LEAST_SHOWN), TOP)
+    more = risks[shown:TOP]
+    return Section(
+        "risk",
+        "Breach risk by vehicle",
+        tables=(risk_table(risks, shown),),
+        links=(Cell(f"All {t.plural(n, 'vehicle')}", href="vehicles.html"),) if n > TOP else (),
+        details=(Detail(f"The next {t.plural(len(more), 'vehicle')} of {n}", tables=(risk_table(more, TOP),)),)
+        if more
+        else (),
     )

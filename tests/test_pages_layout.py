@@ -159,3 +159,48 @@ def test_what_is_cut_off_is_found(browser: Any, tmp_path: Path) -> None:
         assert page.evaluate(COVERED) == ['"one" and "two"']
     finally:
         page.close()
+
+
+def test_print_shows_what_is_folded_and_cuts_nothing(browser: Any, published: list[Path]) -> None:
+    page = browser.new_page(viewport={"width": 680, "height": 1000})  # A4 with the margins that a browser gives it
+    seen = "[...document.querySelectorAll('.inside')].filter(e => e.getBoundingClientRect().height > 20).length"
+    try:
+        page.emulate_media(media="print")
+        for path in published:
+            page.goto(path.as_uri())
+            folded = page.locator("details:not([open])").count()
+            assert page.evaluate(seen) == page.locator("details").count(), path.name
+            assert folded or path.stem not in ("index", "dictionary")
+            assert page.evaluate(FAULTS) == [], path.name
+    finally:
+        page.close()
+
+
+def test_links_within_a_page_open_what_is_folded(browser: Any, published: list[Path]) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    followed = 0
+    try:
+        for path in published:
+            page.goto(path.as_uri())
+            for anchor in page.evaluate("[...document.querySelectorAll('main a[href^=\"#\"]')].map(a => a.hash)"):
+                page.goto(path.as_uri() + anchor)
+                box = page.locator(anchor).bounding_box()
+                assert box is not None and box["height"] > 20 and -1 < box["y"] < 844, (path.name, anchor, box)
+                followed += 1
+    finally:
+        page.close()
+    assert followed >= 9
+
+
+def test_the_front_page_answers_on_the_first_screens_of_a_phone(browser: Any, published: list[Path]) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    try:
+        page.goto(next(p for p in published if p.stem == "index").as_uri())
+        questions = page.locator("#minute dt").all()
+        assert len(questions) >= 4
+        for question in questions[:4]:  # who, how sure, how much due to export, which cap
+            assert question.bounding_box()["y"] < 2 * 844, question.inner_text()
+        assert page.locator("#risk tbody tr").first.bounding_box()["y"] < 3 * 844
+        assert page.evaluate("document.documentElement.scrollHeight") < 12 * 844
+    finally:
+        page.close()
