@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -209,6 +210,21 @@ def fit(settings: Settings, folder: Path, *files: list[Row]) -> str:
     return evidence.fit(settings, [write(folder / f"f{i}.csv", rows) for i, rows in enumerate(files)])[0]
 
 
+@pytest.fixture(scope="module")
+def fitted_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a storage law of cell C, and the file that it comes from."""
+    folder = tmp_path_factory.mktemp("fitted")
+    fit(Settings(home=folder / "home"), folder, stored("C"))
+    return folder
+
+
+@pytest.fixture
+def fitted(tmp_path: Path, fitted_once: Path) -> Settings:
+    """A copy of it that the test may damage."""
+    shutil.copytree(fitted_once, tmp_path, dirs_exist_ok=True)
+    return Settings(home=tmp_path / "home")
+
+
 def own_laws(settings: Settings) -> dict[str, tuple[str, int]]:
     packaged = load("evidence")
     laws = fitted_of(load("evidence", settings.home))
@@ -299,25 +315,23 @@ def test_a_law_that_foretells_nothing_says_so_and_is_wide(settings: Settings, tm
     ],
 )
 def test_a_damaged_store_is_one_sentence_that_names_it(
-    settings: Settings, tmp_path: Path, kind: str, old: bytes, new: bytes, says: str
+    fitted: Settings, tmp_path: Path, kind: str, old: bytes, new: bytes, says: str
 ) -> None:
-    fit(settings, tmp_path, stored("C"))
-    path = settings.home / "parameters" / f"{kind}.toml"
+    path = fitted.home / "parameters" / f"{kind}.toml"
     text = path.read_bytes()
     assert old in text
     path.write_bytes(text.replace(old, new))
     for step in (evidence.score, evidence.fit):
         with pytest.raises(ParameterError, match=says) as told:
-            step(settings, [tmp_path / "f0.csv"])
+            step(fitted, [tmp_path / "f0.csv"])
         assert str(told.value).startswith(str(path)) and "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize("kind", ["evidence_record", "evidence_heldout"])
-def test_a_damaged_record_stops_a_fit_before_anything_is_written(settings: Settings, tmp_path: Path, kind: str) -> None:
-    fit(settings, tmp_path, stored("C"))
-    folder = settings.home / "parameters"
+def test_a_damaged_record_stops_a_fit_before_anything_is_written(fitted: Settings, tmp_path: Path, kind: str) -> None:
+    folder = fitted.home / "parameters"
     (folder / f"{kind}.toml").write_bytes(b"\xff\x00")
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
     with pytest.raises(ParameterError, match=f"{kind}.toml: is no text"):
-        fit(settings, tmp_path, stored("D"))
+        fit(fitted, tmp_path, stored("D"))
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
