@@ -16,6 +16,7 @@ from reports import text as t
 from reports.svg import Drawing, Scale, padded, ticks
 
 WIDTH = 400.0
+MOST_SHOWN = 1.15  # of the range of a reading, in capacities as new
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,8 @@ def capacity_fan(
     left, right, top, bottom = 44.0, WIDTH - 12, 22.0, 200.0
     ages = [p.age_years for p in fan]
     levels = [v for p in fan for v in (p.p10, p.p90)] + [r.value for r in readings] + ([floor] if floor else [])
-    low, high = min(0.65, min(levels) - 0.02), max(1.0, max(levels) + 0.01)
+    ends = [r.value + 1.2816 * r.sigma for r in readings]  # cut at the top, a range would look one-sided
+    low, high = min(0.65, min(levels) - 0.02), max(1.0, max(levels) + 0.01, min(max(ends, default=0.0), MOST_SHOWN))
     sx, sy = Scale(0.0, max(ages), left, right), Scale(low, high, bottom, top)
     for v in ticks(low, high, 5):
         d.line(left, sy(v), right, sy(v), "grid")
@@ -131,7 +133,6 @@ def capacity_fan(
     if floor is not None:
         end = right if cover_age_years is None else sx(cover_age_years)
         d.line(left, sy(floor), end, sy(floor), "floor")
-        d.text(left + 4, sy(floor) + 15, f"warranty limit {t.percent(floor)}", "note")
         if cover_age_years is not None and cover_age_years <= max(ages):
             d.line(end, sy(floor), end, bottom, "floor")
     for r in readings:
@@ -140,6 +141,8 @@ def capacity_fan(
         d.circle(x, sy(r.value), 2.2, "point")
     now = sx(ages[0])
     d.line(now, top - 4, now, bottom, "today")
+    if floor is not None:  # above today's mark, which may cross it
+        d.text(left + 4, sy(floor) + 15, f"warranty limit {t.percent(floor)}", "note label")
     d.text(now, top - 9, "today", "note", "middle" if now < right - 24 and now > left + 18 else "start")
     marks = ticks(0.0, max(ages), 7)
     _x_axis(d, sx, bottom + 18, marks, [t.number(v) for v in marks])

@@ -144,7 +144,12 @@ def _export_section(v: VehicleData) -> Section:
         )
         return Section("export", title, lead=said, paragraphs=more)
     facts = [
-        Fact("Exported", f"{t.number(s.export_kwh)} kWh", "", f"in {t.number(s.export_hours)} hours, at the battery"),
+        Fact(
+            "Exported",
+            f"{t.number(s.export_kwh, 1 if s.export_kwh < 10 else 0)} kWh",
+            "",
+            f"in {t.number(s.export_hours)} hours, at the battery",
+        ),
         Fact("As distance", f"{t.number(s.virtual_km)} km", "", "at the type's worst certified consumption"),
     ]
     if s.export_cost_pp is None or s.export_cost_low_pp is None or s.export_cost_high_pp is None:

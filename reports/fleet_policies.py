@@ -14,7 +14,10 @@ from reports.rows_fleet import ClaimsRow, FleetData, FrontierRow
 SHOWN_COHORTS = 2
 SHOWN_QUARTERS = 12
 AMOUNTS = ("Breaches", "Claims", "Cost", "Reserve, 99 %")
-WINDOWS = {"five_years": "80 % to 5 years or 100,000 km", "eight_years": "70 % to 8 years or 160,000 km"}
+WINDOWS = {
+    "five_years": f"80{t.NBSP}% to 5 years or 100,000 km",
+    "eight_years": f"70{t.NBSP}% to 8 years or 160,000 km",
+}
 
 
 def _by_risk(data: FleetData, cohorts: set[str]) -> list[str]:

@@ -128,7 +128,8 @@ def _errors(card: LawCard) -> Section:
         "errors",
         "How wrong it has been",
         paragraphs=(
-            "Errors in points of capacity (root mean square; mean of predicted less measured). "
+            "Errors in points of capacity (root mean square; mean of measured less predicted, as in the charts: below zero the"
+            " cells lost more than predicted). "
             + (
                 "The law was fitted to the tests of storage and of even cycles up to 1C; the others are not in it."
                 if e.in_sample
@@ -169,7 +170,7 @@ def _test_row(e: LawEvidence, index: int) -> tuple[str, ...]:
     rmse, bias, inside = e.of_test(index)
     # A test left out sets the range of the law that is kept, so the column would say "no" whatever the test.
     outside = () if e.left_out else ("yes" if e.outside[index] else "no",)
-    return (e.tests[index], t.number(rmse, 2), t.number(bias, 2, plus=True), t.percent(inside), *outside)
+    return (e.tests[index], t.number(rmse, 2), t.number(-bias, 2, plus=True), t.percent(inside), *outside)
 
 
 def _trace(e: LawEvidence, index: int, x: np.ndarray) -> Trace:
@@ -243,7 +244,7 @@ def _fails(card: LawCard) -> Section:
         bad = [i for i in range(len(e.tests)) if e.of_test(i)[2] < 0.5]
         items += [
             f"Outside its own interval in more than half of the check-ups: {e.tests[i]} (mean error"
-            f" {t.number(e.of_test(i)[1], 1, plus=True)} points)."
+            f" {t.number(-e.of_test(i)[1], 1, plus=True)} points)."
             for i in bad
         ]
     return Section("fails", "Where it fails", items=tuple(items))

@@ -122,6 +122,16 @@ def test_zero_line_and_intervals_stand_where_the_numbers_are() -> None:
     assert zero == dot == pytest.approx(charts.WIDTH / 2)
 
 
+def test_ranges_of_readings_are_whole_and_no_line_crosses_the_limits_name() -> None:
+    wide = charts.Reading(1.0, 0.98, 0.08)
+    svg = str(charts.capacity_fan("a", _fan(), 0.7, 8.0, [wide], "t", "d"))
+    found = re.search(r'"whisker" x1="[\d.]+" y1="([\d.]+)" x2="[\d.]+" y2="([\d.]+)"/><circle.*?cy="([\d.]+)"', svg)
+    assert found is not None
+    below, above, middle = (float(y) for y in found.groups())
+    assert below - middle == pytest.approx(middle - above, abs=0.3)
+    assert svg.index('class="today"') < svg.index("warranty limit 70")
+
+
 def test_golden_chart() -> None:
     d = Drawing("g", "T", "D", 10, 5)
     d.line(0, 0, 1.26, 2, "grid")

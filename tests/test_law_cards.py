@@ -152,6 +152,16 @@ def test_left_out_tests_are_named_in_words_without_a_column_that_always_says_no(
         assert f"{line.scheme}: {line.group}" in page and f"{line.score_pp:.2f}" in page
 
 
+def test_mean_errors_have_the_sign_of_the_charts():
+    card = next(card for card in law_cards() if card.law_id == "lfp_sony_own")
+    e = card.evidence
+    assert e is not None
+    worst = max(range(len(e.tests)), key=lambda i: abs(e.of_test(i)[1]))
+    trace, said = law_pages._trace(e, worst, e.day), law_pages._test_row(e, worst)[2]
+    assert np.mean(-e.error_pp[e.test == worst]) < 0 and np.mean(trace.error) < 0
+    assert said.startswith("\u2212")  # cells that lost more than predicted lie below zero in both
+
+
 def test_a_test_without_rates_is_refused():
     with pytest.raises(ValueError, match="rates above zero"):
         steady_duty(Condition(25.0, 0.5, 0.8), cell_pack("lfp_prada2013"))

@@ -139,6 +139,12 @@ def test_export_cost_with_zero_inside_is_headed_unclear(page_rows: ModuleType) -
     assert "No clear difference: 0.1 points of capacity, range −0.2 to 0.4." in said
 
 
+def test_a_little_export_is_not_said_to_be_none(page_rows: ModuleType) -> None:
+    v = page_rows.vehicle(3)
+    said, _ = _checked(driver.driver_page(replace(v, state=replace(v.state, export_kwh=0.36, virtual_km=2.0))))
+    assert "0.4 kWh" in said and "Exported 0 kWh" not in said
+
+
 def test_assumed_values_errors_and_sources_are_named(page_rows: ModuleType) -> None:
     said, _ = _checked(driver.driver_page(page_rows.vehicle(9)))
     assert "Assumed, nobody measured or stated them: consumption, house load of a year and list price." in said
