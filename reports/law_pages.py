@@ -128,8 +128,8 @@ def _errors(card: LawCard) -> Section:
         "errors",
         "How wrong it has been",
         paragraphs=(
-            "Errors in points of capacity (root mean square; mean of measured less predicted, as in the charts: below zero the"
-            " cells lost more than predicted). "
+            "Errors in points of capacity (root mean square; mean of measured less predicted, as in the charts:"
+            " below zero the cells lost more than predicted). "
             + (
                 "The law was fitted to the tests of storage and of even cycles up to 1C; the others are not in it."
                 if e.in_sample

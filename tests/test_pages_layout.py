@@ -69,6 +69,28 @@ COVERED = """() => [...document.querySelectorAll('svg')].filter(s => s.checkVisi
     Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top) > 3).map(([b]) => `"${a}" and "${b}"`));
 })"""
 
+# A number in a dot stands on the dot; all other text on the nearest background.
+FAINT = """() => {
+  const linear = x => x <= .03928 ? x / 12.92 : ((x + .055) / 1.055) ** 2.4;
+  const light = c => c.match(/[\\d.]+/g).slice(0, 3).map(x => linear(x / 255))
+    .reduce((sum, x, i) => sum + x * [.2126, .7152, .0722][i], 0);
+  const ground = e => {
+    for (; e; e = e.parentElement) {
+      const c = getComputedStyle(e).backgroundColor;
+      if (c !== 'rgba(0, 0, 0, 0)') return c;
+    }
+    return 'rgb(255, 255, 255)';
+  };
+  return [...document.querySelectorAll('body *')].filter(e => e.checkVisibility() && !e.closest('title, desc') &&
+    [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())).flatMap(e => {
+      const style = getComputedStyle(e), dot = e.classList.contains('index') ? e.previousElementSibling : null;
+      const below = dot ? getComputedStyle(dot).fill : ground(e);
+      const pair = [light(e.closest('svg') ? style.fill : style.color), light(below)];
+      const ratio = (Math.max(...pair) + .05) / (Math.min(...pair) + .05);
+      return ratio < 4.5 ? [`"${e.textContent.trim().slice(0, 40)}" ${e.tagName} ${ratio.toFixed(2)}`] : [];
+    });
+}"""
+
 
 def _long(v: VehicleData) -> VehicleData:
     """The same vehicle with the longest figures that a page may have to show."""
@@ -161,6 +183,7 @@ def test_what_is_cut_off_is_found(browser: Any, tmp_path: Path) -> None:
         page.close()
 
 
+@pytest.mark.slow
 def test_print_shows_what_is_folded_and_cuts_nothing(browser: Any, published: list[Path]) -> None:
     page = browser.new_page(viewport={"width": 680, "height": 1000})  # A4 with the margins that a browser gives it
     seen = "[...document.querySelectorAll('.inside')].filter(e => e.getBoundingClientRect().height > 20).length"
@@ -176,6 +199,7 @@ def test_print_shows_what_is_folded_and_cuts_nothing(browser: Any, published: li
         page.close()
 
 
+@pytest.mark.slow
 def test_links_within_a_page_open_what_is_folded(browser: Any, published: list[Path]) -> None:
     page = browser.new_page(viewport={"width": 390, "height": 844})
     followed = 0
@@ -202,5 +226,19 @@ def test_the_front_page_answers_on_the_first_screens_of_a_phone(browser: Any, pu
             assert question.bounding_box()["y"] < 2 * 844, question.inner_text()
         assert page.locator("#risk tbody tr").first.bounding_box()["y"] < 3 * 844
         assert page.evaluate("document.documentElement.scrollHeight") < 12 * 844
+    finally:
+        page.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_text_stands_out_from_its_ground(browser: Any, published: list[Path], scheme: str) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    laws = [p for p in published if p.stem.startswith("law_")][2:]
+    try:
+        for path in (p for p in published if p not in laws):
+            page.goto(path.as_uri())
+            page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+            assert page.evaluate(FAINT) == [], path.name  # WCAG 2.1, 1.4.3
     finally:
         page.close()
