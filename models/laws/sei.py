@@ -35,24 +35,25 @@ from models.laws.sei_vector import NO_GRID, Grid, Singles, anode_points
 from models.parameters import Entry, entry, load
 
 LAW_IDS = ("sei_ec", "sei_interstitial")
-VERSION = 10
+VERSION = 11
 _WHOLE_STEP = np.empty(0)
 _Six = tuple[float, float, float, float, float, float]
 NODES = {
     "sei_ec": np.array([4e-4, 4e-3, 0.015, 0.04, 0.09, 0.17, 0.32, 0.65]),
-    "sei_interstitial": np.array([4e-4, 0.03, 0.1, 0.25, 0.6]),  # 1/G is all but proportional to the thickness
+    "sei_interstitial": np.array([4e-4, 0.03, 0.1, 0.18, 0.3, 0.6]),  # 1/G is all but proportional to the thickness
 }
 """Film thicknesses at which growth is stored, in units of the film that would hold all cyclable lithium. [1]"""
 MIDDLE = {"sei_ec": 3, "sei_interstitial": 2}
 """Node at which every window has its growth; the others have them at the coarse windows only."""
-_STEPS = np.linspace(0.69, 1.0, 20)
+_FEW = np.concatenate([[0.5, 0.58, 0.64], np.linspace(0.69, 1.0, 20)[1::2], [1.06, 1.1]])
+_MORE = (0.545, 0.5975, 0.62, 0.755, 0.8175, 0.83, 0.8466, 0.8512, 0.881, 0.8925, 0.9125, 0.9284, 0.941, 0.95, 0.9552)
 FULLNESS = {
-    "sei_ec": np.concatenate([[0.5, 0.58, 0.64], _STEPS[1::2], [1.06, 1.1]]),  # a part of those below: computed at once
-    # steep in the anode's potential: follows the steps of the graphite's curve
-    "sei_interstitial": np.concatenate([[0.5, 0.58, 0.64], _STEPS, [1.03, 1.06, 1.1]]),
+    "sei_ec": _FEW,  # a part of those below: computed at once
+    # steep in the anode's potential: where straight lines err least on the measured curves of five cells
+    "sei_interstitial": np.sort(np.concatenate([_FEW, _MORE, [0.985, 1.025]])),
 }
 """Windows at which growth is stored: full anode's stoichiometry over that of the new cell. [1]"""
-COARSE = {"sei_ec": np.array([0, 3, 7, 12, 14]), "sei_interstitial": np.array([0, 4, 10, 16, 22, 25])}
+COARSE = {"sei_ec": np.array([0, 3, 7, 12, 14]), "sei_interstitial": np.array([0, 6, 10, 19, 28, 31])}
 """Windows that have all nodes: how growth depends on thickness changes little between windows.
 
 They are windows of both members, and fewer than a vector register holds: see `models.laws.sei_vector.Grid`.

@@ -23,7 +23,18 @@ from numba import njit
 
 from models.domain import FloatArray
 from models.laws.esoh import EDGE
-from models.laws.sei_kernel import FARADAY, GAS, KELVIN, MOST_PARTS, SeiConstants, cut_step, flows_of, rest_before
+from models.laws.sei_kernel import (
+    FARADAY,
+    GAS,
+    KELVIN,
+    MOST_PARTS,
+    STILL_C_RATE,
+    SeiConstants,
+    cut_step,
+    flows_of,
+    rest_before,
+    swing_of,
+)
 from models.laws.sei_vector import (
     LANES,
     Grid,
@@ -42,7 +53,6 @@ from models.laws.vector_math import VECTOR, blocks, padded
 REACH_PER_K = 4e-5  # change of 1/T up to which a rest is one series: 3 K
 POTENTIAL_SLOPE = FARADAY / GAS  # [K/V]
 _SPEED, _SLOW_PARTICLE, _SLOW_EXCHANGE, _FILM = range(4)
-STILL_C_RATE = 1e-5  # [1/h]
 _NONE, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 
 
@@ -180,6 +190,7 @@ def daily_growth(
     inverse_new = 1.0 / k.reference_k
     per_kelvin, reference_k = single(POTENTIAL_SLOPE), single(k.reference_k)
     parts = np.empty((4, MOST_PARTS))
+    day_end, swing = 0, 1.0
     last, inverse_0, ec_speed, inter_speed, cycles, cycles_soc = -1.0, 0.0, 0.0, 0.0, 0.0, 0.0
     m_0, m_1, m_2, m_3, m_4, m_5, m_6 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for i in range(temp_c.size):
@@ -189,9 +200,12 @@ def daily_growth(
         moves = up != 0.0 or down != 0.0 or cell_soc[i + 1] != soc  # most steps don't
         if moves:
             drawn = flow[i] * per_capacity if flow.size > 0 else 0.0
+            if up > 0.0 and down < 0.0 and i >= day_end:  # what only such steps ask for
+                day_end = i - i % steps_per_day + steps_per_day
+                swing = swing_of(cell_soc, current, per_capacity, step_hours, day_end - steps_per_day, day_end)
             n_parts = cut_step(
                 soc, cell_soc[i + 1], up * per_capacity, down * per_capacity, drawn, rest_before(cell_soc, i),
-                step_hours, parts,
+                swing, step_hours, parts,
             )  # fmt: skip
         ends = (i + 1) % steps_per_day == 0 or i + 1 == temp_c.size
         for p in range(n_parts + ends):  # at the end of a day a rest ends, too

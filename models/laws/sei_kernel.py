@@ -30,7 +30,9 @@ KELVIN = 273.15
 SUBSTEP_SOC = 0.06  # a step of the duty is cut so that SOC moves less than this
 MOST_PARTS = 2 * (1 + int(1.0 / SUBSTEP_SOC)) + 2  # of one step: two halves over the whole range, a rest on either side
 LEAST_REST = 0.1  # a shorter rest within a step is not told apart from its current
-REST_C_RATE = 2e-3  # smaller currents count as rest in a run (the day's charge balance is kept)
+REST_C_RATE = 2e-3  # a step whose smaller current is below counts as one of a single sign
+SWING_DOUBT = 1e-4  # squared change of SOC against which a day's charge tells how far SOC swings: 1 % is no evidence
+STILL_C_RATE = 1e-5  # smaller currents are rest [1/h]
 
 
 class SeiConstants(NamedTuple):
@@ -161,9 +163,34 @@ def flows_of(current: FloatArray, i: int) -> tuple[float, float]:
     return up, down
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def swing_of(
+    cell_soc: FloatArray, current: FloatArray, per_capacity: float, step_hours: float, first: int, end: int
+) -> float:
+    """Change of SOC by a charge over the capacity as new in some steps: an aged cell swings further; 1/2 to 2. [1]
+
+    Taken from the day itself, not from the capacity its duty states: no day's growth may depend on a later reading.
+    """
+    moved, square = SWING_DOUBT, SWING_DOUBT
+    for i in range(first, min(end, current.shape[0])):
+        up, down = flows_of(current, i)
+        charge = (up + down) * per_capacity * step_hours
+        moved += charge * (cell_soc[i + 1] - cell_soc[i])
+        square += charge * charge
+    return min(max(moved / square, 0.5), 2.0)
+
+
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def cut_step(
-    start: float, end: float, up: float, down: float, flow: float, lead: float, step_hours: float, out: FloatArray
+    start: float,
+    end: float,
+    up: float,
+    down: float,
+    flow: float,
+    lead: float,
+    swing: float,
+    step_hours: float,
+    out: FloatArray,
 ) -> int:
     """Cut one step of a duty as `substeps` says; its parts' hours, C-rate and SOC at start and end go to ``out``.
 
@@ -179,6 +206,8 @@ def cut_step(
         Size of the current while it flows over the capacity as new, 0 where it is not known. [1/h]
     lead
         From `rest_before`. [1]
+    swing
+        From `swing_of`: how far SOC moves by a charge over the capacity as new. [1]
     step_hours
         Length of the step. [h]
     out
@@ -201,7 +230,7 @@ def cut_step(
     halves = 2 if both else 1
     middle = start
     if both:
-        middle = start + down * step_hours + 0.5 * (end - start - (up + down) * step_hours)
+        middle = start + 0.5 * (end - start + (down - up) * swing * step_hours)
         middle = min(max(middle, 0.0), 1.0)
     for h in range(halves):
         s_0 = start if h == 0 else middle
@@ -242,15 +271,18 @@ def substeps(
     tuple of ndarray
         hours, c_rate (positive charging), temp_c, soc_start, soc_end, step (index of the duty's step), shape (m,) each.
     """
-    n = temp_c.size
+    n, per_day = temp_c.size, max(round(24.0 / step_hours), 1)
     part = np.empty((4, MOST_PARTS))
     out = np.empty((6, 0))
     for filling in (False, True):  # counted first
-        m = 0
+        m, swing = 0, 1.0
         for i in range(n):
+            if i % per_day == 0:
+                swing = swing_of(cell_soc, current_c, 1.0, step_hours, i, i + per_day)
             up, down = flows_of(current_c, i)
             flow = flow_c[i] if flow_c.size > 0 else 0.0
-            parts = cut_step(cell_soc[i], cell_soc[i + 1], up, down, flow, rest_before(cell_soc, i), step_hours, part)
+            lead = rest_before(cell_soc, i)
+            parts = cut_step(cell_soc[i], cell_soc[i + 1], up, down, flow, lead, swing, step_hours, part)
             if filling:
                 for p in range(parts):
                     out[0, m + p], out[1, m + p], out[2, m + p] = part[0, p], part[1, p], temp_c[i]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.domain import Duty, FloatArray, IntArray, Pack
-from models.laws.sei_kernel import REST_C_RATE, substeps
+from models.laws.sei_kernel import STILL_C_RATE, substeps
 
 ANCHOR_DAYS = 30.0
 """Open-loop charge drifts: a run is set back to the duty's SOC at least this often. [d]"""
@@ -41,7 +41,7 @@ def balanced_current(steps: Steps, capacity_frac: float = 1.0) -> FloatArray:
     Currents are first scaled to the swings of SOC times the present capacity (one factor for the duty, within 0.5 to
     2); then every day's charge is set to its change of SOC: the day's currents share the residual in proportion to
     their size (rests stay rests); a day without current gets it evenly. Currents below
-    `models.laws.sei_kernel.REST_C_RATE` count as rest.
+    `models.laws.sei_kernel.STILL_C_RATE` count as rest.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def balanced_current(steps: Steps, capacity_frac: float = 1.0) -> FloatArray:
     ndarray
         Shape (m,), positive charging.
     """
-    c_rate = np.where(np.abs(steps.c_rate) < REST_C_RATE, 0.0, steps.c_rate)
+    c_rate = np.where(np.abs(steps.c_rate) < STILL_C_RATE, 0.0, steps.c_rate)
     charge = c_rate * steps.hours
     square = float(np.sum(charge**2))
     if square > 0.0:
