@@ -48,8 +48,7 @@ MIDDLE = {"sei_ec": 3, "sei_interstitial": 2}
 _FEW = np.concatenate([[0.5, 0.58, 0.64], np.linspace(0.69, 1.0, 20)[1::2], [1.06, 1.1]])
 _MORE = (0.545, 0.5975, 0.62, 0.755, 0.8175, 0.83, 0.8466, 0.8512, 0.881, 0.8925, 0.9125, 0.9284, 0.941, 0.95, 0.9552)
 FULLNESS = {
-    "sei_ec": _FEW,  # a part of those below: computed at once
-    # steep in the anode's potential: where straight lines err least on the measured curves of five cells
+    "sei_ec": _FEW,  # a part of those below (computed at once), which lie where straight lines err least on five cells
     "sei_interstitial": np.sort(np.concatenate([_FEW, _MORE, [0.985, 1.025]])),
 }
 """Windows at which growth is stored: full anode's stoichiometry over that of the new cell. [1]"""
