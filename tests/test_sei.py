@@ -218,10 +218,12 @@ def test_capacity_grid_is_fine_enough(cell_id: str) -> None:
     assert np.max(error_pp[anode < 0.06]) < 0.03
 
 
-def _lithium_errors(cell_id: str, law_id: str, starts: tuple[float, ...]) -> list[float]:
+def _lithium_errors(
+    cell_id: str, law_id: str, starts: tuple[float, ...], policy_id: str = "evening_peak", climate: str = "mild"
+) -> list[float]:
     """Lithium lost in ten years by daily exposures against 16 or more sub-steps a day, relative, by what is lost."""
     law, pack = SeiLaw(cell_id, law_id), v2h_pack(cell_id)
-    duty = v2h_duty(pack, step_minutes=90)
+    duty = v2h_duty(pack, policy_id=policy_id, climate=climate, step_minutes=90)
     errors = []
     for lost in starts:
         start = law.tables.aged_state(lost)
@@ -248,6 +250,18 @@ def test_daily_exposures_lose_the_lithium_of_substeps_from_every_start(cell_id: 
     """As above for all five parameter sets, in steps of 5 % of the lithium."""
     errors = _lithium_errors(cell_id, law_id, (0.0, 0.05, 0.1, 0.15, 0.2))
     assert np.max(np.abs(errors)) < 1e-3, errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("law_id", sei.LAW_IDS)
+@pytest.mark.parametrize("cell_id", ["nmc811_lgm50", "nmc532_mohtat2020"])
+@pytest.mark.parametrize("kind", [("no_export_immediate", "mild"), ("no_export_smart", "hot"), ("backup_only", "cold")])
+def test_cars_that_park_at_one_charge_lose_the_lithium_of_substeps(
+    kind: tuple[str, str], cell_id: str, law_id: str
+) -> None:
+    """A kink of the anode's curve where a car always parks is neither skipped nor counted twice (1.6 % once)."""
+    errors = _lithium_errors(cell_id, law_id, (0.0, 0.05, 0.1, 0.15, 0.2), *kind)
+    assert np.max(np.abs(errors)) < 2.5e-3, errors
 
 
 @pytest.mark.parametrize("capacity_frac", [1.0, 0.75])

@@ -13,6 +13,7 @@ from models.laws.base import Law
 from models.laws.power import power_law
 from models.laws.sei import SeiLaw, _cached_windows
 from models.laws.sei_kernel import KELVIN, anode_potential, growth_terms, step_terms, substeps
+from models.laws.sei_vector import BLUR_PER_V, blurred
 from models.v2h_year import v2h_pack
 
 PACK = v2h_pack("nmc811_lgm50")
@@ -23,7 +24,7 @@ def plain(
     law: SeiLaw, soc: FloatArray, temp_c: FloatArray, current_c: FloatArray, flow_c: FloatArray, per_day: int
 ) -> FloatArray:
     t = law.tables
-    k, ocp, warm, exchange = t.constants, t.esoh.anode_ocp_v, t.entropic_v_per_k, t.exchange_a_m2
+    k, ocp, warm, exchange = t.constants, blurred(t.esoh.anode_ocp_v), t.entropic_v_per_k, t.exchange_a_m2
     windows = _cached_windows(law.cell_id, law.law_id, law.home, law.version)[0]
     n_w, n_t, n_c = len(windows), law.nodes.size, law.coarse.size
     cycles_at = n_w + n_c * n_t
@@ -84,6 +85,19 @@ def test_a_duty_that_never_rests_is_the_plain_sum_too(law: SeiLaw) -> None:
     exact = plain(law, soc, duty.temp_c, current / PACK.capacity_ah, np.empty(0), 24)
     for _ in range(3):  # memory behind an array changes from call to call
         np.testing.assert_allclose(np.minimum(law.exposures(duty, PACK), 1.0), np.minimum(exact, 1.0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("cell_id", ["nmc811_lgm50", "lfp_prada2013"])
+def test_a_blur_keeps_the_time_through_a_kink(cell_id: str) -> None:
+    """Time over which a parked cell crosses a stretch of stoichiometry, and a straight curve, stay as they were."""
+    ocp = SeiLaw(cell_id, "sei_interstitial").tables.esoh.anode_ocp_v
+    at = slice(ocp.size // 5, 9 * ocp.size // 10)
+    exact, kept = np.exp(BLUR_PER_V * ocp[at]), np.exp(BLUR_PER_V * blurred(ocp)[at])
+    assert kept.sum() == pytest.approx(exact.sum(), rel=2e-3)
+    x = np.linspace(0.0, 1.0, 10_001)
+    assert np.max(-np.diff(blurred(np.where(x < 0.5, 0.2, 0.15)))) < 0.05 / 15  # a step of 50 mV becomes a slope
+    line = np.linspace(1.0, 0.0, 10_001)
+    np.testing.assert_allclose(blurred(line)[100:-100], line[100:-100], atol=5e-5)
 
 
 @pytest.mark.parametrize("cell_id", ["nmc811_lgm50", "lfp_prada2013"])

@@ -31,7 +31,7 @@ from models.laws.sei_daily import daily_growth
 from models.laws.sei_kernel import SeiConstants, run_segment
 from models.laws.sei_project import STATES, balance_grid, project_draws
 from models.laws.sei_steps import Steps
-from models.laws.sei_vector import NO_GRID, Grid, Singles, anode_points
+from models.laws.sei_vector import NO_GRID, Grid, Singles, anode_points, blurred
 from models.parameters import Entry, entry, load
 
 LAW_IDS = ("sei_ec", "sei_interstitial")
@@ -45,14 +45,14 @@ NODES = {
 """Film thicknesses at which growth is stored, in units of the film that would hold all cyclable lithium. [1]"""
 MIDDLE = {"sei_ec": 3, "sei_interstitial": 2}
 """Node at which every window has its growth; the others have them at the coarse windows only."""
-_FEW = np.concatenate([[0.5, 0.58, 0.64], np.linspace(0.69, 1.0, 20)[1::2], [1.06, 1.1]])
-_MORE = (0.545, 0.5975, 0.62, 0.755, 0.8175, 0.83, 0.8466, 0.8512, 0.881, 0.8925, 0.9125, 0.9284, 0.941, 0.95, 0.9552)
+_STEPS = np.linspace(0.69, 1.0, 39)
+_FEW = np.concatenate([[0.5, 0.58, 0.64], _STEPS[2::4], [1.06, 1.1]])
 FULLNESS = {
-    "sei_ec": _FEW,  # a part of those below (computed at once), which lie where straight lines err least on five cells
-    "sei_interstitial": np.sort(np.concatenate([_FEW, _MORE, [0.985, 1.025]])),
+    "sei_ec": _FEW,  # part of those below: computed at once
+    "sei_interstitial": np.union1d(_FEW, [0.54, 0.61, 0.665, *_STEPS, 1.03]),  # closer: see `sei_vector.blurred`
 }
 """Windows at which growth is stored: full anode's stoichiometry over that of the new cell. [1]"""
-COARSE = {"sei_ec": np.array([0, 3, 7, 12, 14]), "sei_interstitial": np.array([0, 6, 10, 19, 28, 31])}
+COARSE = {"sei_ec": np.array([0, 3, 7, 12, 14]), "sei_interstitial": np.array([0, 8, 20, 32, 44, 47])}
 """Windows that have all nodes: how growth depends on thickness changes little between windows.
 
 They are windows of both members, and fewer than a vector register holds: see `models.laws.sei_vector.Grid`.
@@ -71,7 +71,7 @@ class SeiTables:
     @cached_property
     def anode_points(self) -> Singles:
         """What the kernel looks up of the anode, side by side (see `models.laws.sei_vector.anode_points`)."""
-        return anode_points(self.esoh.anode_ocp_v, self.exchange_a_m2, self.entropic_v_per_k)
+        return anode_points(blurred(self.esoh.anode_ocp_v), self.exchange_a_m2, self.entropic_v_per_k)
 
     @property
     def new_state(self) -> FloatArray:

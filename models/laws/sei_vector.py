@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from numba import njit
+from scipy.ndimage import convolve1d
 
 from models.domain import FloatArray, IntArray
 from models.laws.vector_math import VECTOR, as_float, as_whole
@@ -24,6 +25,8 @@ _LOG2_E, _ROUND = np.float32(1.4426950408889634), np.float32(1.5 * 2.0**23)
 _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440054690583e-4)
 _C0, _C2, _C3, _C4, _C5, _C6 = (np.float32(1.0 / factorial(i)) for i in (0, 2, 3, 4, 5, 6))
 LANES = 8  # single-precision numbers in a register
+BLUR_X = 0.0035  # half the width of `blurred`: about half of what the anode moves between two windows [1]
+BLUR_PER_V = 38.0  # F/RT near 32 degC [1/V]
 _MANTISSA_BITS, _ONE_BITS = np.int32(23), np.int32(127 << 23)
 
 
@@ -43,6 +46,24 @@ class Grid(NamedTuple):
 
 
 NO_GRID = Grid(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), 0)
+
+
+def blurred(ocp: FloatArray) -> FloatArray:
+    """Anode's potential on a uniform grid of stoichiometry without kinks narrower than windows lie apart. [V]
+
+    A kink of the measured curve at which a car parks would count too much or not at all where growth is known at
+    windows only. What is averaged, by a hat `BLUR_X` to either side, is exp(F phi / RT), to which the time goes in
+    which a parked cell loses some lithium over interstitials: on the way through the kink that time is kept.
+
+    Limits
+    ------
+    Over ten years of six policies and climates, five cells and five starts: within 0.17 % of the lithium that the exact
+    curve loses, 0.09 % in 95 of 100 (``tests/test_sei.py``). The growth of a single day can be off by more.
+    """
+    reach = round(BLUR_X * (ocp.size - 1))
+    hat = np.bartlett(2 * reach + 3)[1:-1]
+    slow = convolve1d(np.exp(BLUR_PER_V * ocp), hat / hat.sum(), mode="nearest")
+    return np.log(slow) / BLUR_PER_V
 
 
 def anode_points(ocp: FloatArray, exchange: FloatArray, entropic: FloatArray) -> Singles:
