@@ -177,10 +177,11 @@ def _attribution(w: WarrantyRow | None) -> list[str]:
 
 
 def _other_contracts(v: VehicleData, policy: str) -> list[str]:
+    schedule = schedule_of(v)
     others = [
         w
         for w in v.warranties
-        if w.policy_id == policy and w.contract_id != v.vehicle.contract_id and w.test_schedule == schedule_of(v)
+        if w.policy_id == policy and w.contract_id != v.vehicle.contract_id and w.test_schedule == schedule
     ]
     names = {w.contract_id: v.contract_labels.get(w.contract_id) or t.words(w.contract_id) for w in others}
     return [

@@ -10,7 +10,7 @@ from reports.blocks import Detail, Page, Section, Table, plain_table
 from reports.driver_basis import stands_aside
 from reports.fleet import footer, nav, notices
 from reports.law_pages import cards_section, cohort_errors
-from reports.policies_view import label_of
+from reports.policies_view import horizon_years, label_of
 from reports.rows_fleet import FleetData
 
 # Effects outside this range need an explanation (published studies lie within it).
@@ -287,8 +287,9 @@ def _range_section(data: FleetData) -> Section:
     found = [
         (max(low - f.diff_p50_pp, f.diff_p50_pp - high), v.vehicle.vehicle_id, f)
         for v in data.vehicles
+        for last in [horizon_years(v)]
         for f in v.forecasts
-        if f.year == max(x.year for x in v.forecasts) and not low <= f.diff_p50_pp <= high
+        if f.year == last and not low <= f.diff_p50_pp <= high
     ]
     flagged = [
         (

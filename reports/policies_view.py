@@ -115,12 +115,10 @@ def label_of(policies: Mapping[str, Policy], policy_id: str) -> str:
 def options_of(v: VehicleData) -> tuple[Option, ...]:
     """All settings of a vehicle in the policies' own order, the baseline first."""
     horizon = max((f.year for f in v.forecasts), default=0)
-    eight = min(8, horizon)
+    eight, schedule = min(8, horizon), schedule_of(v)
     at = {(f.policy_id, f.year): f for f in v.forecasts}
     warranties = {
-        w.policy_id: w
-        for w in v.warranties
-        if w.contract_id == v.vehicle.contract_id and w.test_schedule == schedule_of(v)
+        w.policy_id: w for w in v.warranties if w.contract_id == v.vehicle.contract_id and w.test_schedule == schedule
     }
     last_value = max((x.year for x in v.values), default=0)
     values = {x.policy_id: x for x in v.values if x.year == last_value}
