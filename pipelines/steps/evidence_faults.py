@@ -91,6 +91,8 @@ class Faults:
             return np.full(self.height, np.nan)
         text = frame[column].cast(pl.String, strict=False).fill_null("").str.strip_chars()
         values = text.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy().astype(np.float64, copy=True)
+        if np.isfinite(values).all():
+            return values
         empty = text.str.to_lowercase().is_in(list(EMPTY)).to_numpy()
         wrong = ~empty & ~np.isfinite(values)
         if column == "capacity_frac":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 # Canonical quantity -> words of its names (whole words of the name after `plain_name`), best first, parted by bars.
 # English, German, French, Spanish, Dutch, Italian, Norwegian.
@@ -203,6 +204,7 @@ def plain_name(name: str) -> str:
 _LAST_UNITS = re.compile(r" (?:v|mv|a|ma|w|kw|wh|kwh|pct|percent|c|f|k|km|mi|s|ms|frac|utc)$")
 
 
+@lru_cache(maxsize=4096)  # every quantity asks for every column of a table, some of them several times
 def match(name: str, quantity: str) -> int:
     """How well a name says a quantity: 0 not at all, higher is better."""
     plain = plain_name(name.rsplit(".", 1)[-1] if "." in name and " " not in name else name)

@@ -34,6 +34,8 @@ class Refusals:
 
     def add(self, bad: pl.Series, reason: str, detail: str) -> None:
         """Refuse the rows of a mask; the first reason stays."""
+        if not bad.any():  # most columns of most files: nulls count as good
+            return
         new = bad.fill_null(value=False) & self.reason.is_null()
         if not new.any():
             return
@@ -62,7 +64,8 @@ def as_text(series: pl.Series, spec: FileSpec) -> pl.Series:
     if series.dtype != pl.String:
         return series.cast(pl.String)
     series = series.str.strip_chars()
-    return series.set(series.is_in(list(spec.null_values)), None)
+    nothing = series.is_in(list(spec.null_values))
+    return series.set(nothing, None) if nothing.any() else series
 
 
 def as_number(series: pl.Series, spec: FileSpec, refusals: Refusals, column: str) -> pl.Series:
@@ -76,6 +79,8 @@ def as_number(series: pl.Series, spec: FileSpec, refusals: Refusals, column: str
     if spec.decimal == ",":
         plain = text.set(text.str.contains(".", literal=True), "?").str.replace(",", ".", literal=True)
     number = plain.cast(pl.Float64, strict=False)
+    if number.null_count() == text.null_count() and number.is_finite().all():
+        return number
     wrong = (number.is_null() & text.is_not_null()) | ~number.is_finite()
     refusals.add(wrong, "bad_number", f"column '{column}' holds no number with decimal '{spec.decimal}'")
     return number.set(~number.is_finite().fill_null(value=True), None)
