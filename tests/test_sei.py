@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from models.calibration import NMC_FADE_FRAC, fade_by_year, fit_speed, typical_duty
 from models.conformance import daily_run
 from models.domain import Duty, Pack
-from models.laws import sei
+from models.laws import sei, sei_grid
 from models.laws.esoh import capacity_frac
 from models.laws.sei import SeiLaw, kernel_run, members
 from models.laws.sei_kernel import SUBSTEP_SOC, substeps
@@ -290,8 +290,9 @@ def test_a_step_of_both_signs_is_its_halves(law: SeiLaw, pack: Pack, capacity_fr
 
 def test_too_few_windows_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The measure above tells a coarse law from a fine one."""
-    monkeypatch.setitem(sei.FULLNESS, "sei_interstitial", np.array([0.5, 0.8, 1.0, 1.1]))
-    monkeypatch.setitem(sei.COARSE, "sei_interstitial", np.arange(4))
+    for windows in (sei_grid.FULLNESS, sei_grid.MOVING):
+        monkeypatch.setitem(windows, "sei_interstitial", np.array([0.5, 0.8, 1.0, 1.1]))
+    monkeypatch.setitem(sei_grid.COARSE, "sei_interstitial", np.arange(4))
     assert abs(_lithium_errors("nmc811_lgm50", "sei_interstitial", (0.0,))[0]) > 1e-3
 
 

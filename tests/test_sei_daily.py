@@ -12,6 +12,7 @@ from models.exposure import daily_exposures
 from models.laws.base import Law
 from models.laws.power import power_law
 from models.laws.sei import SeiLaw, _cached_windows
+from models.laws.sei_grid import MOVING
 from models.laws.sei_kernel import KELVIN, anode_potential, growth_terms, step_terms, substeps
 from models.laws.sei_vector import BLUR_PER_V, blurred
 from models.v2h_year import v2h_pack
@@ -29,6 +30,7 @@ def plain(
     n_w, n_t, n_c = len(windows), law.nodes.size, law.coarse.size
     cycles_at = n_w + n_c * n_t
     out = np.zeros((-(-temp_c.size // per_day), cycles_at + 1 + n_c))
+    moved = np.zeros((len(out), n_w))  # growth while current flows is straight between the windows of MOVING
     anode, cathode = k.anode_ah / k.lithium_ah, k.cathode_wear_ratio * k.cathode_ah / k.lithium_ah
     for h, rate, temp, s_0, s_1, step in zip(*substeps(soc, temp_c, current_c, 24 / per_day, flow_c), strict=True):
         row, mid = out[int(step) // per_day], 0.5 * (s_0 + s_1)
@@ -38,10 +40,14 @@ def plain(
             x, y = x_0 + mid * (x_1 - x_0), y_0 + mid * (y_1 - y_0)
             a, b = growth_terms(anode_potential(x, terms, ocp, warm, exchange), terms, k.film_potential_v)
             growth = h * np.exp(-terms[5] * law.nodes) / (a + b * law.nodes)
-            row[w] += growth[law.middle]
+            (moved[int(step) // per_day] if terms[2] else row)[w] += growth[law.middle]
             for c in np.flatnonzero(law.coarse == w):
                 row[n_w + c * n_t : n_w + (c + 1) * n_t] += growth
                 row[cycles_at + 1 + c] += 0.5 * abs(rate) * h * (anode * x + cathode * y)
+    known = np.isin(law.fullness, MOVING[law.law_id])
+    for row, fine in zip(out, moved, strict=True):
+        if fine.any():
+            row[:n_w] += 1.0 / np.interp(law.fullness, law.fullness[known], 1.0 / fine[known])
     return out
 
 

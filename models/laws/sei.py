@@ -28,35 +28,17 @@ from models.domain import Duty, FloatArray, IntArray, Pack
 from models.laws.base import Projection, RangeCheck
 from models.laws.esoh import EsohTables, capacity_frac, windows_at
 from models.laws.sei_daily import daily_growth
+from models.laws.sei_grid import COARSE, FULLNESS, MIDDLE, NO_GRID, NODES, Between, Grid, ordered
 from models.laws.sei_kernel import SeiConstants, run_segment
 from models.laws.sei_project import STATES, balance_grid, project_draws
 from models.laws.sei_steps import Steps
-from models.laws.sei_vector import NO_GRID, Grid, Singles, anode_points, blurred
+from models.laws.sei_vector import Singles, anode_points, blurred
 from models.parameters import Entry, entry, load
 
 LAW_IDS = ("sei_ec", "sei_interstitial")
 VERSION = 11
 _WHOLE_STEP = np.empty(0)
 _Six = tuple[float, float, float, float, float, float]
-NODES = {
-    "sei_ec": np.array([4e-4, 4e-3, 0.015, 0.04, 0.09, 0.17, 0.32, 0.65]),
-    "sei_interstitial": np.array([4e-4, 0.03, 0.1, 0.18, 0.3, 0.6]),  # 1/G is all but proportional to the thickness
-}
-"""Film thicknesses at which growth is stored, in units of the film that would hold all cyclable lithium. [1]"""
-MIDDLE = {"sei_ec": 3, "sei_interstitial": 2}
-"""Node at which every window has its growth; the others have them at the coarse windows only."""
-_STEPS = np.linspace(0.69, 1.0, 39)
-_FEW = np.concatenate([[0.5, 0.58, 0.64], _STEPS[2::4], [1.06, 1.1]])
-FULLNESS = {
-    "sei_ec": _FEW,  # part of those below: computed at once
-    "sei_interstitial": np.union1d(_FEW, [0.54, 0.61, 0.665, *_STEPS, 1.03]),  # closer: see `sei_vector.blurred`
-}
-"""Windows at which growth is stored: full anode's stoichiometry over that of the new cell. [1]"""
-COARSE = {"sei_ec": np.array([0, 3, 7, 12, 14]), "sei_interstitial": np.array([0, 8, 20, 32, 44, 47])}
-"""Windows that have all nodes: how growth depends on thickness changes little between windows.
-
-They are windows of both members, and fewer than a vector register holds: see `models.laws.sei_vector.Grid`.
-"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -315,7 +297,7 @@ def exposures_of(laws: Sequence[SeiLaw], duties: Sequence[Duty], pack: Pack) -> 
     ValueError
         A state of charge or a temperature of a duty is missing: the kernel would read beside its tables.
     """
-    windows, grids = _grids(tuple((law.cell_id, law.law_id, law.home, law.version) for law in laws))
+    windows, grids, between = _grids(tuple((law.cell_id, law.law_id, law.home, law.version) for law in laws))
     by_id = {law.law_id: law.tables for law in laws}
     ec, inter = (by_id.get(law_id, laws[0].tables) for law_id in LAW_IDS)
     wanted = grids.get(LAW_IDS[0], NO_GRID), ec.constants, grids.get(LAW_IDS[1], NO_GRID), inter.constants
@@ -336,6 +318,7 @@ def exposures_of(laws: Sequence[SeiLaw], duties: Sequence[Duty], pack: Pack) -> 
             duty.step_hours,
             24 * 60 // duty.step_minutes,
             windows,
+            between,
             *wanted,
             inter.anode_points,
         )
@@ -344,19 +327,13 @@ def exposures_of(laws: Sequence[SeiLaw], duties: Sequence[Duty], pack: Pack) -> 
 
 
 @lru_cache(maxsize=32)
-def _grids(members: tuple[tuple[str, str, Path | None, str], ...]) -> tuple[FloatArray, dict[str, Grid]]:
-    """All windows of some members of a cell, shape (w, 4), and which of them each member wants."""
-    ordered = sorted(members, key=lambda m: FULLNESS[m[1]].size)  # both members share the windows of the smaller one
-    least = FULLNESS[ordered[0][1]]
-    first = np.unique(np.concatenate([FULLNESS[m[1]][COARSE[m[1]]] for m in ordered]))
-    rest = [np.setdiff1d(least, first), *(np.setdiff1d(FULLNESS[m[1]], least) for m in ordered[1:])]
-    fullness = np.concatenate([first, *rest])
-    windows, grids, by_size = np.empty((fullness.size, 4)), dict[str, Grid](), np.argsort(fullness)
-    for m in ordered:
-        at = by_size[np.searchsorted(fullness, FULLNESS[m[1]], sorter=by_size)]
-        windows[at] = _cached_windows(*m)[0]
-        grids[m[1]] = Grid(at, at[COARSE[m[1]]], NODES[m[1]], MIDDLE[m[1]])
-    return windows, grids
+def _grids(members: tuple[tuple[str, str, Path | None, str], ...]) -> tuple[FloatArray, dict[str, Grid], Between]:
+    """All windows of some members of a cell, shape (w, 4), which of them each wants, and how growth goes between."""
+    fullness, grids, between = ordered([m[1] for m in members])
+    windows = np.empty((fullness.size, 4))
+    for m in members:
+        windows[grids[m[1]].fine] = _cached_windows(*m)[0]
+    return windows, grids, between
 
 
 def kernel_run(

@@ -23,6 +23,7 @@ from numba import njit
 
 from models.domain import FloatArray
 from models.laws.esoh import EDGE
+from models.laws.sei_grid import Between, Grid
 from models.laws.sei_kernel import (
     FARADAY,
     GAS,
@@ -37,7 +38,6 @@ from models.laws.sei_kernel import (
 )
 from models.laws.sei_vector import (
     LANES,
-    Grid,
     Singles,
     add_film,
     add_slow,
@@ -127,6 +127,7 @@ def daily_growth(
     step_hours: float,
     steps_per_day: int,
     windows: FloatArray,
+    between: Between,
     ec: Grid,
     ec_k: SeiConstants,
     inter: Grid,
@@ -145,6 +146,8 @@ def daily_growth(
         One over the capacity as new. [1/A.h]
     windows
         Anode and cathode stoichiometry at empty and full of each level, shape (w, 4): x_0, x_100, y_0, y_100.
+    between
+        Which windows growth while current flows is computed at; at the others it follows between their neighbours.
     ec, inter
         What is wanted of "ec reaction limited" and of "interstitial-diffusion limited".
     ec_k, inter_k
@@ -167,7 +170,8 @@ def daily_growth(
     ohmic = -density * k.film_resistivity_ohm_m * k.film_unit_m * POTENTIAL_SLOPE
     scale, flat = points.shape[0] / (1.0 - 2.0 * EDGE), points.ravel()
     first, wide = padded((windows[:, 0] - EDGE) * scale), padded((windows[:, 1] - windows[:, 0]) * scale)
-    n_w, n_ec, n_inter = first.size, blocks(ec.fine.size), blocks(inter.fine.size)
+    n_w, n_ec, n_inter, n_moving = first.size, blocks(ec.fine.size), blocks(inter.fine.size), blocks(between.moving)
+    moving_first, moving_wide = first[:n_moving].copy(), wide[:n_moving].copy()
     single = np.float32
     ec_rows = np.zeros((ec.nodes.size, at_all_nodes(ec)), single)
     inter_rows = np.zeros((inter.nodes.size, at_all_nodes(inter)), single)
@@ -179,10 +183,11 @@ def daily_growth(
     inter_out, inter_trapped = _empty_days(days, inter, windows, inter_k)
     slope, anchor = np.empty(n_w, single), np.empty(n_w, single)
     ec_slope, ec_anchor = np.empty(n_ec, single), np.empty(n_ec, single)
-    power, lift = np.empty(n_w, single), np.empty(n_w, single)
+    power, lift, moved_fine = np.empty(n_moving, single), np.empty(n_moving, single), np.zeros(n_moving, single)
     one, other = np.empty(n_ec, single), np.empty(n_ec, single)
-    warm, moving_warm = np.zeros(n_w, single), np.zeros(n_w, single)
+    potential, warm, moving_warm = np.empty(n_w, single), np.zeros(n_w, single), np.zeros(n_moving, single)
     at, way = np.empty(n_w, np.int32), np.empty(n_w, single)
+    moving_at, moving_way = np.empty(n_moving, np.int32), np.empty(n_moving, single)
     nodes = padded(inter.nodes).astype(single)
     share = np.empty(nodes.size, single)
     heat_slope, heat_offset = _heat_terms(k, ec_k.film_potential_v)
@@ -235,11 +240,11 @@ def daily_growth(
                         continue
                     if soc != last:
                         place(first, wide, soc, 0.0, points, at, way)
-                        take(flat, 0, at, way, power)
+                        take(flat, 0, at, way, potential)
                         if points.shape[1] > 4:
                             take(flat, 4, at, way, warm)
                         for w in range(n_w):
-                            slope[w] = -per_kelvin * (power[w] - warm[w] * reference_k)
+                            slope[w] = -per_kelvin * (potential[w] - warm[w] * reference_k)
                     last, inverse_0 = soc, inverse
                     _heat_at(heat_slope, heat_offset, single(inverse - inverse_new), heat)
                     ec_speed, inter_speed = ec_first * heat[_SPEED], inter_first * heat[_SPEED]
@@ -272,18 +277,18 @@ def daily_growth(
                 half_j = single(-0.5 * rate * density * heat[_SLOW_EXCHANGE])
                 per_volt = single(-0.5 * POTENTIAL_SLOPE * inverse)
                 warmer = single(temp_c[i] + KELVIN - k.reference_k)
-                place(first, wide, soc, shift * scale, points, at, way)
-                take(flat, 0, at, way, power)
-                take(flat, 2, at, way, lift)
+                place(moving_first, moving_wide, soc, shift * scale, points, moving_at, moving_way)
+                take(flat, 0, moving_at, moving_way, power)
+                take(flat, 2, moving_at, moving_way, lift)
                 if points.shape[1] > 4:
-                    take(flat, 4, at, way, moving_warm)
-                for w in range(n_w):
+                    take(flat, 4, moving_at, moving_way, moving_warm)
+                for w in range(n_moving):
                     power[w] = per_volt * (power[w] + warmer * moving_warm[w])
                     z = half_j / lift[w]
                     size = np.sqrt(_ONE + z * z) + abs(z)
                     lift[w] = _ONE / size if z > _NONE else size  # sqrt(1 + z^2) - z without a difference
                 exp_all(power)
-                for w in range(n_w):
+                for w in range(n_moving):
                     power[w] *= lift[w]
                 if n_ec > 0:
                     by = single(a_first) * heat[_FILM]
@@ -298,9 +303,9 @@ def daily_growth(
                     by = single(h * inter_first) * heat[_SPEED]
                     for t in range(share.size):
                         share[t] *= by / nodes[t]
-                    for w in range(n_w):
+                    for w in range(n_moving):
                         power[w] *= power[w]
-                    add_film(inter_rows, inter_fine, power, share, inter.middle)
+                    add_film(inter_rows, moved_fine, power, share, inter.middle)
             if rate != 0.0:
                 moved = 0.5 * abs(rate) * h
                 cycles += moved
@@ -310,6 +315,9 @@ def daily_growth(
                 by = single(1.0 / inter.nodes[t])
                 for w in range(inter_rows.shape[1]):
                     inter_rows[t, w] += still_row[w] * by
+            if n_inter > 0:
+                _fill(moved_fine, between, inter_fine)
+                moved_fine[:] = _NONE
             for w in range(n_inter):
                 inter_fine[w] += still_row[w] * inter_middle
             day = i // steps_per_day
@@ -318,6 +326,16 @@ def daily_growth(
             ec_rows[:], ec_fine[:], inter_rows[:], inter_fine[:], still_row[:] = _NONE, _NONE, _NONE, _NONE, _NONE
             cycles, cycles_soc = 0.0, 0.0
     return ec_out, inter_out
+
+
+@njit(**VECTOR)
+def _fill(moved: Singles, between: Between, fine: Singles) -> None:
+    """Growth while current flowed at all windows: as in the projection its inverse is straight between windows."""
+    for w in range(between.moving):
+        fine[w] = moved[w]
+    for i in range(between.way.size):
+        way = between.way[i]
+        fine[between.moving + i] = 1.0 / ((1.0 - way) / moved[between.below[i]] + way / moved[between.above[i]])
 
 
 @njit(**VECTOR)
