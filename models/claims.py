@@ -221,6 +221,18 @@ def summarise(totals: ClaimTotals, weight: FloatArray, terms: ClaimTerms) -> lis
     return out
 
 
+def over_forecast(totals: ClaimTotals, weight: FloatArray, terms: ClaimTerms) -> QuarterClaims:
+    """All quarters together: expected values add up, intervals are those of a world's sums, the reserve is the last."""
+    rows = summarise(totals, weight, terms)
+    return QuarterClaims(
+        _estimate(sum(r.breaches[0] for r in rows), totals.breaches.sum(axis=0), weight),
+        _estimate(sum(r.claims[0] for r in rows), totals.claims.sum(axis=0), weight),
+        _estimate(sum(r.cost_money[0] for r in rows), totals.cost.sum(axis=0), weight),
+        rows[-1].reserve_money,
+        rows[-1].reserve_error_frac,
+    )
+
+
 def split_triangular_mean(low: float, middle: float, high: float) -> float:
     """Mean of `models.resale.split_triangular`: half the weight on either side of the middle."""
     return 0.5 * ((low + 2 * middle) / 3 + (2 * middle + high) / 3)

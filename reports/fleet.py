@@ -43,6 +43,8 @@ KPIS = {
     "expected_breaches_as_driven": "Breaches expected, as driven",
     "expected_breaches_no_export": "Breaches expected, no export",
     "expected_breaches_evening_peak": "Breaches expected, evening export",
+    "expected_claims_as_driven": "Claims expected, as driven",
+    "claims_cost_as_driven": "Cost of claims expected, as driven",
     "breaches_due_to_recorded_export": "Breaches due to export, as driven",
     "breaches_due_to_export": "Breaches evening export would add",
     "breaches_due_to_way_of_use": "Breaches due to way of use",
@@ -175,11 +177,18 @@ def kpi_value(k: KpiRow, value: float | None) -> str:
     """A figure of the night in its unit: shares in percent, counts whole, other figures with two digits."""
     if k.unit in ("1", "frac"):
         return t.percent(value, 1)
-    if k.unit == "vehicles" and "breaches" not in k.kpi:
+    if k.unit == "vehicles" and not _is_event(k):
         return t.number(value)
+    if k.unit == "USD":
+        return t.money(value, k.unit)
     shown = t.number(value, 0 if k.unit == "kWh" or (value is not None and abs(value) >= 100) else 2)
     unit = {"pp": "points", "vehicles": "", "": ""}.get(k.unit, k.unit)
     return shown if shown == t.UNKNOWN or not unit else f"{shown}{t.NBSP}{unit}"
+
+
+def _is_event(k: KpiRow) -> bool:
+    """Whether it counts breaches or claims: fractions are expected of them, whole numbers come."""
+    return k.unit == "vehicles" and ("breaches" in k.kpi or "claims" in k.kpi)
 
 
 def _kpi_section(data: FleetData) -> Section:
@@ -205,7 +214,7 @@ def _kpi_section(data: FleetData) -> Section:
 def _kpi_range(k: KpiRow) -> str:
     if not (t.known(k.low) and t.known(k.high)):
         return ""
-    if "breaches" in k.kpi and all(x == round(x or 0) for x in (k.low, k.high)):
+    if _is_event(k) and all(x == round(x or 0) for x in (k.low, k.high)):
         return t.number_range(k.low, k.high)  # counts: digits would claim what they cannot have
     low, high = kpi_value(k, k.low), kpi_value(k, k.high)
     return low if low == high else f"{low} to {high}"

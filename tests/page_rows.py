@@ -365,6 +365,9 @@ def fleet(n: int = 40, export: bool = True, years: int = 10) -> rf.FleetData:
         ("soh_median", 0.912, 0.88, 0.95, "1"),
         ("export_kwh_so_far", 31_240.0, None, None, "kWh"),
         ("expected_breaches_as_driven", 2.31, 0.0, 5.0, "vehicles"),
+        ("expected_claims_as_driven", 1.85, 0.0, 4.0, "vehicles"),
+        ("claims_cost_as_driven", 14_800.0, 0.0, 33_000.0, "USD"),
+        ("claims_reserve_as_driven", 61_000.0, None, None, "USD"),
         ("v2h_effect_pp", 1.31, -0.2, 3.1, "pp"),
     ]
     return rf.FleetData(

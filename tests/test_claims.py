@@ -12,6 +12,7 @@ from models.claims import (
     ClaimTotals,
     claim_terms,
     fates,
+    over_forecast,
     pack_price_draws,
     split_triangular_mean,
     summarise,
@@ -78,6 +79,20 @@ def test_reserve_is_never_below_the_expected_cost(p, vehicles, shared):
         before = row.reserve_money
         for value, low, high in (row.breaches, row.claims, row.cost_money):
             assert low <= value <= high
+
+
+def test_all_quarters_together_are_the_sum_of_each_in_its_world():
+    """Expected values add up; a range of sums is narrower than the sum of ranges, and as wide as the sampled sums."""
+    totals = totals_of(40, 0.3)
+    rows, whole = summarise(totals, WEIGHT, TERMS), over_forecast(totals, WEIGHT, TERMS)
+    for name, sampled in (("breaches", totals.breaches), ("claims", totals.claims), ("cost_money", totals.cost)):
+        parts, (value, low, high) = [getattr(r, name) for r in rows], getattr(whole, name)
+        assert value == pytest.approx(sum(p[0] for p in parts))
+        assert low < value < high
+        inside = (sampled.sum(axis=0) >= low - 1e-3) & (sampled.sum(axis=0) <= high + 1e-3)
+        assert inside.mean() >= 0.8 - 1e-9
+        assert inside.mean() < 0.93
+    assert whole.reserve_money == rows[-1].reserve_money
 
 
 def test_claims_of_a_cohort_move_together():

@@ -249,6 +249,15 @@ def test_figures_of_the_night(fleet, decide_rows):
     assert effect["high"] == pytest.approx(np.median([s.diff_high_pp for s in paired]))
     breaches = rows["expected_breaches_as_driven"]
     assert breaches["low"] <= breaches["value"] <= breaches["high"]
+    claims = decide_fleet.claims_rows(fleet, inputs.terms)
+    driven = [r for r in claims if r["policy_id"] == "as_driven"]  # the fleet's figures are the sums of the cohorts'
+    for kpi, column in (
+        ("expected_breaches_as_driven", "breaches"),
+        ("expected_claims_as_driven", "claims"),
+        ("claims_cost_as_driven", "cost_money"),
+    ):
+        assert rows[kpi]["value"] == pytest.approx(sum(r[column] for r in driven))
+        assert rows[kpi]["low"] <= rows[kpi]["value"] <= rows[kpi]["high"]
     assert 0 < rows["effect_left_evening_peak_2_kwh_day"]["value"] < 1
     assert decide_fleet.kpi_rows([], inputs.policies, inputs.terms)[0]["value"] == 0
 

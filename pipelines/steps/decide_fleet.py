@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from models.claims import ClaimTotals, QuarterClaims, fates, pack_price_draws, summarise
+from models.claims import ClaimTotals, QuarterClaims, fates, over_forecast, pack_price_draws, summarise
 from models.domain import BASELINE_POLICY, FloatArray, Policy
 from models.policies import AS_DRIVEN, AS_DRIVEN_NO_EXPORT
 from models.quantiles import weighted_quantile
@@ -175,6 +175,7 @@ def kpi_rows(results: Sequence[VehicleResult], policies: Sequence[Policy], terms
         *np.quantile(soh, [0.1, 0.9]).tolist())  # fmt: skip
     put("export_kwh_so_far", float(sum(r.export_kwh_so_far for r in results)), "kWh", "logged, at the battery")
     _breach_kpis(results, terms, put)
+    _claim_kpis(results, terms, put)
     _effect_kpis(results, policies, put)
     return rows
 
@@ -205,6 +206,20 @@ def _breach_kpis(results: Sequence[VehicleResult], terms: Terms, put: Any) -> No
         put(f"breaches_due_to_{name}", more, "vehicles", said, min(low, more), max(high, more))
         if value > 0.01:
             put(f"share_of_breaches_due_to_{name}", more / value, "1", f"{said}: over the breaches under {policy_id}")
+
+
+def _claim_kpis(results: Sequence[VehicleResult], terms: Terms, put: Any) -> None:
+    """Claims of the whole fleet as driven, each vehicle under its own contract, summed within each world."""
+    price = pack_price_draws(terms.claims, terms.draws, terms.seed)
+    totals = ClaimTotals.empty(terms.quarters, terms.draws)
+    for r in results:
+        luck = fates(terms.draws, terms.seed, r.vehicle_id)
+        totals.add(r.claims[AS_DRIVEN], luck, r.gross_kwh, price, terms.claims)
+    one = over_forecast(totals, np.mean([r.weight for r in results], axis=0), terms.claims)
+    basis = f"all cohorts, own contracts, {terms.claims_schedule} tests, stated assumptions; 80 % interval over worlds"
+    put("expected_claims_as_driven", one.claims[0], "vehicles", basis, *one.claims[1:])
+    put("claims_cost_as_driven", one.cost_money[0], terms.claims.currency, basis, *one.cost_money[1:])
+    put("claims_reserve_as_driven", one.reserve_money, terms.claims.currency, "99 % quantile of all cohorts' cost")
 
 
 def _effect_kpis(results: Sequence[VehicleResult], policies: Sequence[Policy], put: Any) -> None:
