@@ -116,13 +116,14 @@ def basis_of(inputs: VehicleInputs) -> str:
     past = inputs.past
     laws = ", ".join(f"{law.law_id} {law.version}" for law in inputs.laws)
     if past.standing == "measured":
-        rest = f"{past.readings - past.readings_bms} capacity readings of the car"
+        own = past.readings - past.readings_bms
+        rest = f"{own} capacity reading{'' if own == 1 else 's'} of the car"
     elif past.standing == "inferred":
         rest = "no reading: not yet measured (state of charge inferred); its type's range"
     else:
         rest = "no reading: not yet measured; its type's range"
     if past.readings_bms:
-        rest += f", {past.readings_bms} readings reported by its own BMS"
+        rest += f", {past.readings_bms} reading{'' if past.readings_bms == 1 else 's'} reported by its own BMS"
     return f"{rest}; laws {laws}; {inputs.terms.draws} draws, 80 % interval"
 
 
