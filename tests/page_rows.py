@@ -359,9 +359,10 @@ def fleet(n: int = 40, export: bool = True, years: int = 10) -> rf.FleetData:
     )
     kpi = [
         ("vehicles", n, None, None, "vehicles"),
-        ("vehicles_measured", 24, None, None, "vehicles"),
-        ("vehicles_inferred", 8, None, None, "vehicles"),
-        ("vehicles_prior_only", 8, None, None, "vehicles"),
+        *(
+            (f"vehicles_{s}", k, None, None, "vehicles")
+            for s, k in (("measured", 24), ("inferred", 8), ("prior_only", 8))
+        ),
         ("soh_median", 0.912, 0.88, 0.95, "1"),
         ("export_kwh_so_far", 31_240.0, None, None, "kWh"),
         ("expected_breaches_as_driven", 2.31, 0.0, 5.0, "vehicles"),
