@@ -10,6 +10,7 @@ import numpy as np
 from models.domain import Contract, Home, Limits, Policy, Vehicle
 from reports import rows as r
 from reports import rows_fleet as rf
+from reports.fleet import STANDINGS
 
 AS_OF = date(2025, 3, 31)
 LAWS = {"sei_ec": "SEI, reaction limited", "sei_interstitial": "SEI, interstitial", "nmc_power": "Schmalstieg 2014"}
@@ -21,9 +22,7 @@ CONTRACT = Contract(
     8.0,
     160_000.0,
     "soh",
-    None,
-    None,
-    None,
+    *(None, None, None),
     "UN GTR 22, para 32",
     "seen",
 )
@@ -359,10 +358,7 @@ def fleet(n: int = 40, export: bool = True, years: int = 10) -> rf.FleetData:
     )
     kpi = [
         ("vehicles", n, None, None, "vehicles"),
-        *(
-            (f"vehicles_{s}", k, None, None, "vehicles")
-            for s, k in (("measured", 24), ("inferred", 8), ("prior_only", 8))
-        ),
+        *((f"vehicles_{s}", k, None, None, "vehicles") for s, k in zip(STANDINGS, (24, 8, 8), strict=True)),
         ("soh_median", 0.912, 0.88, 0.95, "1"),
         ("export_kwh_so_far", 31_240.0, None, None, "kWh"),
         ("expected_breaches_as_driven", 2.31, 0.0, 5.0, "vehicles"),
