@@ -2,7 +2,8 @@
 
 The values in ``models/parameters/laws.toml`` are those found from the speeds of NMC and their prior. Prints the factors
 of a further fit from there, which goes on the same way as the prior begins anew: the wear of interstitials would fall
-by a third more, with slow and warm cycling held worse and fast cycling better. Multipliers are exact on stored exposures, so that no simulation is repeated in the fit. The data in
+by a third more, with slow and warm cycling held worse and fast cycling better. Multipliers are exact on stored
+exposures, so that no simulation is repeated in the fit. The data in
 ``../shared/data/ageing`` are never copied in. Run ``python benchmarks/fit_lfp_sei.py``.
 """
 
