@@ -28,7 +28,7 @@ FOLDER = ROOT.parent / "shared" / "data" / "ageing"
 FILES = {"lfp": ("naumann_lfp_calendar.csv", "naumann_lfp_cycle.csv")}
 SOURCE = {
     "lfp": "benchmarks/law_evidence.py on the development half of Naumann et al., Sony/Murata 26650 LFP cell, Mendeley "
-    "kxh42bfgtj and 6hgyr25h8d (CC BY 4.0); the law's prior over cells, not adjusted to any test",
+    "kxh42bfgtj and 6hgyr25h8d (CC BY 4.0); each test is predicted by the law alone, without a check-up of its own",
 }
 CELLS = {"lfp": "LFP cells (Sony/Murata 26650)"}
 # Fitted to these very tests.

@@ -6,7 +6,7 @@ import math
 
 from models.domain import BASELINE_POLICY
 from reports import text as t
-from reports.blocks import Detail, Page, Section, Table, plain_table
+from reports.blocks import Detail, Page, Section, plain_table
 from reports.driver_basis import stands_aside
 from reports.fleet import footer, nav, notices
 from reports.law_pages import cards_section, cohort_errors
@@ -48,43 +48,43 @@ def _law(data: FleetData, law_id: str) -> str:
 
 
 def _error_section(data: FleetData) -> Section:
-    body: list[tuple[str, ...]] = []
+    details: list[Detail] = []
     for cohort in sorted({f.cohort_id for f in data.fits}):
         fits = [f for f in data.fits if f.cohort_id == cohort]
-        for e in cohort_errors(data, cohort, sorted({f.law_id for f in fits})):
-            mine = [f for f in fits if f.law_id == e.law_id]
-            body.append(
-                (
-                    cohort,
-                    e.label,
-                    t.percent(e.weight),
-                    t.number(max((f.readings for f in mine), default=0)),
-                    t.number(max((f.vehicles for f in mine), default=0)),
-                    e.heldout,
-                    e.inside,
-                    e.conformance,
-                )
+        errors = cohort_errors(data, cohort, sorted({f.law_id for f in fits}))
+        body = [
+            (
+                e.label,
+                t.percent(e.weight),
+                t.number(max((f.readings for f in fits if f.law_id == e.law_id), default=0)),
+                t.number(max((f.vehicles for f in fits if f.law_id == e.law_id), default=0)),
+                e.heldout,
+                e.inside,
+                e.conformance,
             )
-    table = plain_table(
-        "Errors in points of capacity. Weights serve levels only; differences between settings weigh all laws equally.",
-        (
-            "Cohort",
-            "Law",
-            "Weight",
-            "Readings",
-            "Vehicles",
-            "Error on readings kept aside",
-            "Inside the 80 % range",
-            "Against PyBaMM, worst",
-        ),
-        body,
-        2,
-    )
+            for e in errors
+        ]
+        table = plain_table(
+            "Errors in points of capacity.",
+            (
+                "Law",
+                "Weight",
+                "Readings",
+                "Vehicles",
+                "Error on readings kept aside",
+                "Inside the 80 % range",
+                "Against PyBaMM, worst",
+            ),
+            body,
+        )
+        details.append(Detail(cohort, tables=(table,), open=not details))
+    words = "Weights serve levels only; differences between settings weigh all laws equally."
     return Section(
         "errors",
         "Laws and their errors",
-        tables=(table,) if body else (),
-        lead=_range_words(data) if body else "Nothing has been fitted yet.",
+        lead=_range_words(data) if details else "Nothing has been fitted yet.",
+        paragraphs=(words,) if details else (),
+        details=tuple(details),
     )
 
 
@@ -150,7 +150,7 @@ def _member_section(data: FleetData) -> Section:
         for m in v.members:
             if m.year == year and m.policy_id != BASELINE_POLICY and t.known(m.diff_p50_pp):
                 cells.setdefault((v.vehicle.cell_id, m.policy_id, m.law_id), []).append(m.diff_p50_pp)
-    tables: list[Table] = []
+    details: list[Detail] = []
     for cell in sorted({k[0] for k in cells}):
         laws = sorted({k[2] for k in cells if k[0] == cell})
         known = {k[1] for k in cells if k[0] == cell}
@@ -162,18 +162,17 @@ def _member_section(data: FleetData) -> Section:
             )
             for policy in order
         ]
-        tables.append(
-            plain_table(
-                f"Cell {cell}: extra wear after {year} years in points, median over vehicles, law by law.",
-                ("Setting", *(_law(data, law) for law in laws)),
-                body,
-            )
+        table = plain_table(
+            f"Extra wear after {year} years in points, median over vehicles, law by law.",
+            ("Setting", *(_law(data, law) for law in laws)),
+            body,
         )
+        details.append(Detail(f"Cell {cell}", tables=(table,), open=not details))
     return Section(
         "members",
         "Where the laws disagree",
         paragraphs=("No law is right. The ranges on all pages span these differences.",),
-        tables=tuple(tables),
+        details=tuple(details),
     )
 
 
