@@ -6,11 +6,13 @@ import json
 import tomllib
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
 import polars as pl
 
+from models.parameters import ParameterError, load
 from models.policies import policies as known_policies
 from pipelines.errors import UserError
 from pipelines.ledger import alive, now_utc, read_note
@@ -132,7 +134,7 @@ def add_policies(settings: Settings, file: Path) -> str:
     Raises
     ------
     UserError
-        The file cannot be read.
+        The file cannot be read, or names a policy that is kept already.
     ParameterError
         An entry is wrong; names file, entry and key.
     """
@@ -146,20 +148,33 @@ def add_policies(settings: Settings, file: Path) -> str:
     target = settings.home / "parameters" / "policies.toml"
     make_home(settings.home)
     target.parent.mkdir(exist_ok=True)
-    before = target.read_text(encoding="utf-8") if target.exists() else None
-    part = target.with_suffix(".toml.part")
-    joined = text if before is None else before.rstrip() + "\n\n" + text
-    part.write_text(joined, encoding="utf-8")
-    part.replace(target)
-    try:
-        known_policies(settings.home)
-    except ValueError:
-        if before is None:
-            target.unlink()
-        else:
-            target.write_text(before, encoding="utf-8")
-        raise
+    kept = target.read_text(encoding="utf-8") if target.exists() else ""
+    with TemporaryDirectory(dir=target.parent, prefix=".add-") as stage:  # the home is changed by the last rename alone
+        part = Path(stage) / "parameters" / target.name
+        part.parent.mkdir()
+        try:
+            part.write_text(text, encoding="utf-8")
+            load("policies", Path(stage))  # alone first: a stray key on top would slip into the last kept table
+            part.write_text(_joined(kept, text, file, target), encoding="utf-8")
+            known_policies(Path(stage))
+        except ParameterError as e:
+            raise ParameterError(str(e).replace(str(part), str(file))) from None
+        part.replace(target)
     return f"{', '.join(names)} kept in {target}; the next night sets them beside the others."
+
+
+def _joined(kept: str, text: str, file: Path, target: Path) -> str:
+    if not kept.strip():
+        return text
+    try:
+        twice = sorted(set(tomllib.loads(kept)) & set(tomllib.loads(text)))
+    except tomllib.TOMLDecodeError as e:
+        raise UserError(f"{target}: not valid TOML: {e}. Mend or delete that file first.") from None
+    if twice:
+        raise UserError(
+            f"{file}: {', '.join(twice)} kept already in {target}; give it another name here or delete it there first."
+        )
+    return f"{kept.rstrip()}\n\n{text}"
 
 
 def export_table(settings: Settings, table: str, file: Path) -> str:

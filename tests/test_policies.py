@@ -13,6 +13,9 @@ from models.domain import BASELINE_POLICY, Limits, Policy
 from models.packs import energy_curve, mean_ocv_v, ocv_of, pack_of, vehicle_defaults, vehicle_types
 from models.parameters import STANDINGS, ParameterError, load
 from models.policies import CAPS, cap_words, charger, check_policy, export_reference, policies, policy, tariff
+from pipelines.errors import UserError
+from pipelines.settings import Settings
+from pipelines.views import add_policies
 
 GOOD = Policy("evening", "Evening", "smart", "peak", Limits())
 ADDED = """
@@ -232,3 +235,47 @@ def test_the_policies_that_others_are_compared_with_cannot_be_replaced(tmp_path:
     (own / "policies.toml").write_text(ADDED.replace("my_evening", BASELINE_POLICY), encoding="utf-8")
     with pytest.raises(ParameterError, match=f"'{BASELINE_POLICY}' is what others are compared with"):
         policies(tmp_path)
+
+
+def _home_with_a_policy(tmp_path: Path) -> tuple[Settings, Path, Path]:
+    settings, mine = Settings(home=tmp_path / "h"), tmp_path / "mine.toml"
+    mine.write_text(ADDED, encoding="utf-8")
+    assert "my_evening" in add_policies(settings, mine)
+    return settings, mine, settings.home / "parameters" / "policies.toml"
+
+
+def test_policies_are_added_one_file_after_another(tmp_path: Path) -> None:
+    settings, mine, kept = _home_with_a_policy(tmp_path)
+    mine.write_text(ADDED.replace("my_evening", "my_night"), encoding="utf-8")
+    add_policies(settings, mine)
+    assert [p.policy_id for p in policies(settings.home)][-2:] == ["my_evening", "my_night"]
+    assert [f.name for f in kept.parent.iterdir()] == [kept.name]
+
+
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        (ADDED, "my_evening kept already in"),
+        ('low = 0.1\nlabel = "Stray"\n', "must be a table"),  # would slip into the last kept table
+        (ADDED.replace("my_evening", "too_low").replace("0.4", "40.0"), "too_low"),
+        (ADDED.replace("my_evening", "no_source").replace(', source = "Mine"', ""), "no_source.charging] needs"),
+    ],
+)
+def test_a_wrong_policy_is_named_and_the_home_is_never_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, added: str, said: str
+) -> None:
+    """Not even for a moment: a night that starts while it is checked reads what was there."""
+    settings, mine, kept = _home_with_a_policy(tmp_path)
+    mine.write_text(added, encoding="utf-8")
+    seen: list[str] = []
+
+    def looking_on(home: Path | None = None) -> tuple[Policy, ...]:
+        seen.append(kept.read_text(encoding="utf-8"))
+        return policies(home)
+
+    monkeypatch.setattr("pipelines.views.known_policies", looking_on)
+    with pytest.raises((ParameterError, UserError), match=r"^(?!.*add-)") as told:
+        add_policies(settings, mine)
+    assert said in str(told.value)
+    assert set(seen) <= {ADDED} and kept.read_text(encoding="utf-8") == ADDED
+    assert [f.name for f in kept.parent.iterdir()] == [kept.name]
